@@ -1,0 +1,1 @@
+"""One file per classical model that every result stands beside."""

@@ -1,0 +1,1 @@
+"""Simulated against real: distances, mapping, reweighting."""

@@ -1,0 +1,1 @@
+"""The economics of one choice: probability, likelihood, elasticity, quantity, incidence, welfare."""

@@ -1,0 +1,1 @@
+"""Rows to choice occasions: categories, slates, prices, promotions, trips, splits."""

@@ -1,0 +1,1 @@
+"""People to market: trips, kernels, response, fixed point, simulation."""

@@ -1,0 +1,1 @@
+"""Changes of the world and the difference they make."""
