@@ -106,6 +106,6 @@ def require_alternatives(available: Bool[ndarray, "occasion alternative"]) -> No
     if empty.any():
         first = int(np.flatnonzero(empty)[0])
         raise OccasionError(
-            fXX{len(available)} occasions have no available alternative (first: {first}); "
+            f"{empty.sum()} of {len(available)} occasions have no available alternative (first: {first}). "
             "Each needs one: remove these occasions or make an alternative available."
         )
