@@ -1,0 +1,293 @@
+"""Every setting, as frozen data: one section per stage, a sentence under each field.
+
+    config = load_config(Path("configs/demo.toml"))
+    config.occasions.slate_size
+
+A file may leave anything out; what it names must exist. A section is passed to the stage it is named after.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from malles.errors import ConfigError, did_you_mean
+from malles.vocabulary import Regime
+
+Week = Annotated[int, Field(ge=1, le=10_000)]
+Weeks = tuple[Week, Week]
+"""First and last week, both included."""
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, typed, without unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Section):
+    """Which transactions."""
+
+    name: str = "complete_journey"
+    """A data set known to `malles data list`, or the name given at `malles import`."""
+    path: Path | None = None
+    """Folder of an imported data set; None looks the name up."""
+    columns: Path | None = None
+    """TOML file that maps the columns of a foreign table."""
+
+
+class OccasionsSettings(Section):
+    """How transactions become choice occasions."""
+
+    slate_size: Annotated[int, Field(ge=2, le=200)] = 20
+    """Products in a choice set, the most popular of the past weeks."""
+    first_week: Week = 9
+    """First week with occasions; earlier weeks are history only."""
+    fit_until: Week = 40
+    """Last week that models are fitted on."""
+    valid: Weeks = (41, 44)
+    """Weeks that choices between models are made on."""
+    test: Weeks = (45, 53)
+    """Weeks that are looked at once, at the end."""
+    sample: Annotated[int, Field(ge=100)] | None = 60_000
+    """Training occasions drawn from the weeks to `fit_until`; 0 (in TOML) or None takes all."""
+    regime: Regime = Regime.FULL
+    """What a model may know: full, nohist (a new customer) or launch (a new category)."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 20261121
+    """Seed of the sample."""
+
+    @field_validator("sample", mode="before")
+    @classmethod
+    def _zero_is_all(cls, value: object) -> object:
+        return None if type(value) is int and value == 0 else value
+
+    @model_validator(mode="after")
+    def _weeks_follow_each_other(self) -> Self:
+        for name in ("valid", "test"):
+            first, last = getattr(self, name)
+            if first > last:
+                raise ValueError(
+                    f"{name} = [{first}, {last}] ends before it begins; write the first week first"
+                )
+        if not self.first_week <= self.fit_until < self.valid[0]:
+            raise ValueError(
+                f"first_week {self.first_week}, fit_until {self.fit_until} and valid {list(self.valid)} "
+                "overlap; the weeks must follow each other in this order"
+            )
+        if self.valid[1] >= self.test[0]:
+            raise ValueError(
+                f"valid {list(self.valid)} and test {list(self.test)} overlap; test weeks must be later"
+            )
+        return self
+
+
+class ProfilesSettings(Section):
+    """How a customer's history becomes a profile."""
+
+    half_lives: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (4.0, 13.0, 52.0)
+    """Half-lives of the customer's own history, in weeks."""
+
+
+class ModelsSettings(Section):
+    """Which choice models are fitted."""
+
+    names: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "popularity",
+        "personal_frequency",
+        "conditional_logit",
+        "lightgbm",
+        "head",
+    )
+    """Models by name; the last one decides in the market."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    """Seed of everything random in fitting."""
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        twice = [name for name in dict.fromkeys(self.names) if self.names.count(name) > 1]
+        if twice:
+            raise ValueError(f"names lists {twice[0]!r} more than once; name every model once")
+        return self
+
+
+class MarketSettings(Section):
+    """The simulated market."""
+
+    weeks: Weeks = (41, 44)
+    """Weeks that are simulated."""
+    mode: Literal["one_week_ahead", "free_running"] = "one_week_ahead"
+    """one_week_ahead starts every week from real history; free_running lives on its own decisions."""
+    trips: Literal["data", "simulated"] = "data"
+    """Whether shopping trips are taken from the data or drawn."""
+    draws: Annotated[int, Field(ge=1, le=10_000)] = 8
+    """Independent simulations behind every interval."""
+    tolerance: Annotated[float, Field(gt=0, le=0.1)] = 1e-6
+    """Largest gap of a share at which the mean field counts as settled."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    """Seed of the counter-based random numbers."""
+
+
+class CalibrationSettings(Section):
+    """How the market is fitted to the weeks before those it is judged on."""
+
+    weeks: Weeks = (37, 40)
+    """Weeks that the calibration is fitted on."""
+    fit_until: Week = 36
+    """Last week the models behind the calibration have seen."""
+
+    @model_validator(mode="after")
+    def _fitted_on_unseen_weeks(self) -> Self:
+        if self.weeks[0] > self.weeks[1] or self.fit_until >= self.weeks[0]:
+            raise ValueError(
+                f"weeks {list(self.weeks)} must begin after fit_until {self.fit_until} "
+                "and not end before they begin"
+            )
+        return self
+
+
+class ScenarioSettings(Section):
+    """One what-if: a price cut with display on one product."""
+
+    category: str | None = None
+    """Choice category, for example 'SOFT DRINKS | 2 LITER'; None takes the largest."""
+    product: str | None = None
+    """The data set's own product key; None takes the best seller of the category."""
+    price_multiplier: Annotated[float, Field(gt=0, le=10)] = 0.8
+    """New price over old price."""
+    display: bool = True
+    """Whether the product is on display."""
+
+
+class EvaluationSettings(Section):
+    """How models are judged."""
+
+    split: Literal["valid", "test"] = "valid"
+    """Which weeks are scored; test is for the closing note."""
+    bootstrap: Annotated[int, Field(ge=20, le=100_000)] = 300
+    """Resamples of households behind every interval."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    """Seed of the resamples."""
+
+
+class ReportSettings(Section):
+    """What the report shows."""
+
+    title: str = "A market learnt from its receipts"
+    """Heading of the page."""
+
+
+class RunSettings(Section):
+    """Where and with how much a run works."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,55}$")] = "run"
+    """First part of the run's folder name."""
+    root: Path = Path("runs")
+    """Folder of all runs."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    """Seed of what no section seeds itself."""
+    workers: Annotated[int, Field(ge=1, le=1024)] = 2
+    """Processes or threads; the result is the same for any number."""
+
+
+class Config(Section):
+    """All settings of a run."""
+
+    data: DataSettings = DataSettings()
+    occasions: OccasionsSettings = OccasionsSettings()
+    profiles: ProfilesSettings = ProfilesSettings()
+    models: ModelsSettings = ModelsSettings()
+    market: MarketSettings = MarketSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    scenario: ScenarioSettings = ScenarioSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    report: ReportSettings = ReportSettings()
+    run: RunSettings = RunSettings()
+
+
+def load_config(path: Path) -> Config:
+    """Read a TOML file of settings.
+
+    Raises:
+        ConfigError: the file cannot be read, names an unknown setting, or gives an impossible value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as problem:
+        raise ConfigError(
+            f"There is no configuration file {path}; shipped ones lie in configs/."
+        ) from problem
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigError(f"{path} cannot be read as UTF-8 text ({problem}).") from problem
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise ConfigError(f"{path} is not valid TOML: {problem}.") from problem
+    return build_config(values, origin=str(path))
+
+
+def build_config(values: Mapping[str, Any], *, origin: str = "settings") -> Config:
+    """Check settings given as nested dictionaries.
+
+    >>> build_config({"occasions": {"slate_size": 10}}).occasions.slate_size
+    10
+    """
+    try:
+        return Config.model_validate(dict(values))
+    except ValidationError as problem:
+        sentences = list(dict.fromkeys(_sentence(origin, error) for error in problem.errors()))
+        raise ConfigError("\n".join(sentences)) from problem
+
+
+def change_config(config: Config, changes: Mapping[str, Any]) -> Config:
+    """Another configuration with some dotted settings replaced; None in `changes` leaves a setting alone.
+
+    >>> change_config(Config(), {"run.seed": 7, "run.workers": None}).run.seed
+    7
+    """
+    values = config_values(config)
+    for name, value in changes.items():
+        if value is not None:
+            section, _, setting = name.partition(".")
+            values.setdefault(section, {})[setting] = value
+    return build_config(values)
+
+
+def config_values(config: Config) -> dict[str, Any]:
+    """The resolved configuration as plain JSON values, every default written out."""
+    return config.model_dump(mode="json")
+
+
+def setting_names() -> list[str]:
+    """Every setting as 'section.name', in the order of the road."""
+    return list(_names())
+
+
+def _names() -> Iterator[str]:
+    for section, field in Config.model_fields.items():
+        kind = field.annotation
+        assert isinstance(kind, type) and issubclass(kind, Section)
+        yield from (f"{section}.{name}" for name in kind.model_fields)
+
+
+def _sentence(origin: str, error: Any) -> str:
+    place = [str(part) for part in error["loc"]]
+    name = ".".join(place)
+    if error["type"] == "extra_forbidden":
+        known = list(Config.model_fields) if len(place) == 1 else setting_names()
+        hint = did_you_mean(name, known, count=1)
+        if not hint and len(place) > 1:
+            siblings = [s.partition(".")[2] for s in setting_names() if s.startswith(place[0] + ".")]
+            hint = f"[{place[0]}] knows: {', '.join(siblings)}."
+        elif not hint:
+            hint = f"The sections are: {', '.join(Config.model_fields)}."
+        return f"{origin}: unknown setting {name!r}. {hint}"
+    if error["type"] == "value_error":
+        return f"{origin}: [{name}] {error['ctx']['error']!s}."
+    message = re.sub(r"^[A-Z][a-z]+ should (be )?", "", error["msg"])
+    message = message.replace("a valid dictionary or instance of", "a table of settings, as in")
+    return f"{origin}: {name} = {str(error['input'])[:80]!r} is impossible; expected: {message}."
