@@ -338,6 +338,11 @@ def _finish(run: Run, status: str, error: str, began: float) -> None:
             raise
 
 
+def _how_to_resume(folder: Path) -> str:
+    root = "" if folder.parent == Path("runs") else f" --root {folder.parent}"
+    return f"What was finished is kept; go on with: malles runs resume {folder.name}{root}"
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     """Open or create the journal; refuse another version or a file that is no journal."""
     with storage_errors(path):
