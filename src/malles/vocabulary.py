@@ -155,6 +155,10 @@ class Offers:
     """First valid second."""
     end: Int64[ndarray, " row"]
     """First second after the last valid day."""
+    bundle_start: Int64[ndarray, " bundle_edge"] | None = None
+    """If given, `product` holds bundle codes: bundle b is `bundle_product[bundle_start[b] : bundle_start[b + 1]]`."""
+    bundle_product: Int32[ndarray, " member"] | None = None
+    """Product codes, sorted within a bundle. A campaign for a thousand customers and products stays small this way."""
 
 
 @dataclass(frozen=True)
