@@ -66,8 +66,10 @@ class IncidenceAnswer:
 class IncidenceModel:
     """Settings of the incidence model; `fit` gives a `FittedIncidence`."""
 
-    hidden: tuple[int, int] = (96, 48)
+    hidden: tuple[int, int] = (128, 64)
     embedding: int = 8
+    members: int = 2
+    """Networks averaged on the utility scale."""
     epochs: int = 5
     batch: int = 4096
     learning_rate: float = 2e-3
@@ -106,7 +108,7 @@ class FittedIncidence:
     """A fitted incidence model; predicts with numpy alone."""
 
     weights: dict[str, ndarray]
-    """shift, scale [feature]; per network ("buy", "given"): embedding, w1, b1, w2, b2, w3, b3, skip."""
+    """shift, scale [feature]; per network ("buy0", "buy1", ..., "given"): embedding, w1, b1, w2, b2, w3, b3, skip."""
     name: str = "incidence"
 
     def predict(
@@ -118,10 +120,8 @@ class FittedIncidence:
         for a in range(0, n, 32768):
             rows = slice(a, a + 32768)
             x = self._standard(features[rows])
-            buy = self._network("buy", x, category[rows])
-            given = self._network("given", x, category[rows])
-            out[0, rows] = buy[:, 0]
-            out[1:, rows] = given.T
+            out[0, rows] = self._score(x, category[rows])
+            out[1:, rows] = self._network("given", x, category[rows]).T
         np.clip(out, -30.0, 30.0, out=out)
         return IncidenceAnswer(
             1 / (1 + np.exp(-out[0])), 1 + np.exp(np.minimum(out[1], 4.0)), 1 + np.exp(np.minimum(out[2], 3.0)),
@@ -133,7 +133,7 @@ class FittedIncidence:
     ) -> Float32[ndarray, " cell"]:
         """Probability of a purchase alone."""
         parts = [
-            self._network("buy", self._standard(features[a : a + 32768]), category[a : a + 32768])[:, 0]
+            self._score(self._standard(features[a : a + 32768]), category[a : a + 32768])
             for a in range(0, len(category), 32768)
         ]
         score = np.clip(np.concatenate(parts), -30, 30) if parts else np.zeros(0, np.float32)
@@ -171,6 +171,10 @@ class FittedIncidence:
                 "build them with malles.profiles.incidence or fit again"
             )
         return np.clip((features - self.weights["shift"]) * self.weights["scale"], -6.0, 6.0)
+
+    def _score(self, x: ndarray, category: ndarray) -> ndarray:
+        names = sorted({k.partition(".")[0] for k in self.weights if k.startswith("buy")})
+        return np.asarray(np.mean([self._network(name, x, category)[:, 0] for name in names], axis=0))
 
     def _network(self, which: str, x: ndarray, category: ndarray) -> ndarray:
         w = {k.partition(".")[2]: v for k, v in self.weights.items() if k.startswith(which + ".")}

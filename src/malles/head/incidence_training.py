@@ -74,7 +74,7 @@ def train(model: IncidenceModel, data: IncidenceData, n_categories: int, seed: i
     off = data.other[rows]
     share = float(np.clip(np.nanmean(off), 0.01, 0.99)) if np.isfinite(off).any() else 0.5
     bias = np.array([np.log(max(means[0], 0.01)), np.log(max(means[1], 0.01)), np.log(share / (1 - share))])
-    return weights | _fit(model, "given", rows, standard, category, given_loss, bias, n_categories, seed + 1)
+    return weights | _fit(model, "given", rows, standard, category, given_loss, bias, n_categories, seed)
 
 
 def _fit(model, which, rows, standard, category, loss_of, bias, n_categories, seed):  # type: ignore[no-untyped-def]

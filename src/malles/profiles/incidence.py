@@ -8,7 +8,9 @@ weeks, and from what the shelves announce for the week (price, discount, display
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64, UInt8
@@ -50,29 +52,50 @@ class Purchases:
     start: Int64[ndarray, " trip_plus_one"]
     """Purchases of trip i are rows start[i] to start[i + 1]."""
     category: Int32[ndarray, " purchase"]
-    units: Int32[ndarray, " purchase"]
-    """Units of all products of the category."""
-    distinct: Int32[ndarray, " purchase"]
-    """Distinct products of the category."""
-    product: Int32[ndarray, " purchase"]
-    """The product with the most units."""
+    item_start: Int64[ndarray, " purchase_plus_one"]
+    """Items of purchase k are rows item_start[k] to item_start[k + 1]; at least one each."""
+    item: Int32[ndarray, " item"]
+    """Product code, the one with the most units first; negative = another product of the category."""
+    item_units: Int32[ndarray, " item"]
 
     def __len__(self) -> int:
         return len(self.customer)
 
-    @property
+    @cached_property
     def trip(self) -> Int64[ndarray, " purchase"]:
         """The trip of each purchase."""
         return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.start))
 
+    @cached_property
+    def units(self) -> Int32[ndarray, " purchase"]:
+        """Units of all products of the category."""
+        if not len(self.item):
+            return np.zeros(0, np.int32)
+        return np.add.reduceat(self.item_units, self.item_start[:-1]).astype(np.int32)
+
+    @cached_property
+    def distinct(self) -> Int32[ndarray, " purchase"]:
+        """Distinct products of the category."""
+        return np.diff(self.item_start).astype(np.int32)
+
+    @cached_property
+    def product(self) -> Int32[ndarray, " purchase"]:
+        """The product with the most units."""
+        return self.item[self.item_start[:-1]] if len(self.item) else np.zeros(0, np.int32)
+
+    @cached_property
+    def purchase_of_item(self) -> Int64[ndarray, " item"]:
+        """The purchase of each item."""
+        return np.repeat(np.arange(len(self.category), dtype=np.int64), np.diff(self.item_start))
+
     def take(self, mask: ndarray) -> Purchases:
         """The trips where `mask` is true, in the same order."""
         rows = np.repeat(mask, np.diff(self.start))
-        counts = np.diff(self.start)[mask]
+        items = np.repeat(rows, np.diff(self.item_start))
         return Purchases(
             self.customer[mask], self.store[mask], self.basket[mask], self.week[mask], self.timestamp[mask],
-            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            self.category[rows], self.units[rows], self.distinct[rows], self.product[rows],
+            _starts(np.diff(self.start)[mask]), self.category[rows], _starts(np.diff(self.item_start)[rows]),
+            self.item[items], self.item_units[items],
         )  # fmt: skip
 
     def before(self, week: int) -> Purchases:
@@ -122,15 +145,43 @@ def build_purchases(lines: Lines, category: Int32[ndarray, " product"]) -> Purch
     first = np.ones(len(t), bool)
     first[1:] = (np.diff(t) != 0) | (np.diff(c) != 0)
     at = np.flatnonzero(first)
-    units = np.add.reduceat(q, at) if len(at) else q
-    distinct = np.diff(np.append(at, len(t)))
     counts = np.bincount(t[at], minlength=len(head)) if len(head) else np.zeros(0, int)
     return Purchases(
         lines.customer[head].astype(np.int32), lines.store[head].astype(np.int32), lines.basket[head],
-        lines.week[head].astype(np.int32), lines.timestamp[head],
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        c[at].astype(np.int32), units.astype(np.int32), distinct.astype(np.int32), p[at].astype(np.int32),
+        lines.week[head].astype(np.int32), lines.timestamp[head], _starts(counts), c[at].astype(np.int32),
+        _starts(np.diff(np.append(at, len(t)))), p.astype(np.int32), q.astype(np.int32),
     )  # fmt: skip
+
+
+def join_purchases(parts: Sequence[Purchases]) -> Purchases:
+    """Several tables of trips as one, sorted by (customer, time)."""
+    customer = np.concatenate([x.customer for x in parts])
+    timestamp = np.concatenate([x.timestamp for x in parts])
+    basket = np.concatenate([x.basket for x in parts])
+    order = np.lexsort((basket, timestamp, customer))
+    start = _starts(np.concatenate([np.diff(x.start) for x in parts]))
+    items = _starts(np.concatenate([np.diff(x.item_start) for x in parts]))
+    rows, starts = _gather(start, order)
+    item_rows, item_starts = _gather(items, rows)
+    return Purchases(
+        customer[order], np.concatenate([x.store for x in parts])[order], basket[order],
+        np.concatenate([x.week for x in parts])[order], timestamp[order], starts,
+        np.concatenate([x.category for x in parts])[rows], item_starts,
+        np.concatenate([x.item for x in parts])[item_rows],
+        np.concatenate([x.item_units for x in parts])[item_rows],
+    )  # fmt: skip
+
+
+def _starts(counts: ndarray) -> ndarray:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _gather(start: ndarray, order: ndarray) -> tuple[ndarray, ndarray]:
+    """Rows of compressed groups taken in `order`, and where each group then starts."""
+    counts = np.diff(start)[order]
+    starts = _starts(counts)
+    rows = np.arange(starts[-1]) - np.repeat(starts[:-1], counts) + np.repeat(start[:-1][order], counts)
+    return rows, starts
 
 
 @dataclass(frozen=True)

@@ -289,7 +289,7 @@ def describe_trip(m, k, h, s, seconds, group, out):
         f[27] = np.log(own_part)
         f[28] = np.log(k.store_basket[s])
         f[29] = np.log1p(m.basket_last[h])
-        f[30] = np.log1p(known)
+        f[30] = np.log1p(min(known, 20.0))  # capped: an uncapped clock would be out of range after fitting
         f[31] = np.sin(two_pi * weekday / 7.0)
         f[32] = np.cos(two_pi * weekday / 7.0)
         f[33] = np.sin(two_pi * hour / 24.0)
