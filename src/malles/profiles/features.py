@@ -5,8 +5,9 @@ Two clocks keep the future out (`docs/method/features.md`):
     own history   lines of the deciding customer with a time strictly before the occasion's
     everyone else lines of weeks strictly before the occasion's, the deciding customer's own left out
 
-Of the present a model sees prices, list prices, announced promotions and the calendar. No column compares a price
-with an earlier price of the chain: an exact tie would tell that the price was carried forward because nobody bought.
+Of the present a model sees prices, list prices, announced promotions and the calendar. No column compares
+a price with an earlier price of the chain: an exact tie would tell that the price was carried forward because
+nobody bought.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from jaxtyping import Float32, Int32, Int64
 from numpy import ndarray
 
 from malles.errors import OccasionError
-from malles.profiles import others_kernels, own_kernels, state_kernels
+from malles.profiles import others_kernels, own_kernels, state_kernels, taste_kernels
 from malles.profiles.context import calendar_context, demographic_context
 from malles.profiles.index import (
     DENSE_CELLS,
@@ -31,19 +32,20 @@ from malles.profiles.index import (
     build_history_index,
     build_store_index,
 )
+from malles.profiles.taste import EVERY, Tastes, build_tastes
 from malles.vocabulary import Catalogue, ChoiceData, Occasions, Regime
 
 OTHERS_NAMES = others_kernels.OTHERS_NAMES
 """Columns of the regime `nohist`: the moment, and what other households did before."""
 
-OWN_NAMES = own_kernels.OWN_NAMES
+OWN_NAMES = own_kernels.OWN_NAMES + taste_kernels.TASTE_NAMES
 """Columns that `full` adds: the customer's own history, and others' moves from where it stands."""
 
 PRICE_NAMES = others_kernels.PRICE_NAMES
 """Columns that `with_prices` computes anew."""
 
 RECENT_WEIGHT = np.round(65536 * 2.0 ** (-np.arange(40) / 4)).astype(np.int64)
-"""Weight of a line by its age in weeks, half-life 4; integers, so that own lines can be subtracted exactly."""
+"""Weight of a line by its age in weeks, half-life 4; integers, so that own lines subtract exactly."""
 
 
 @dataclass
@@ -63,10 +65,10 @@ class _State:
 
 @dataclass
 class FeatureStore:
-    """A catalogue's lines indexed for features; keeps weekly aggregates and moves them on as weeks are asked for.
+    """A catalogue's lines indexed for features, with aggregates that move on as later weeks are asked for.
 
-    Build it once and pass it to `build_features` when occasions arrive in many small batches. The answers do not
-    depend on what was asked before.
+    Build it once and pass it to `build_features` when occasions arrive in many small batches. The answers
+    do not depend on what was asked before.
     """
 
     catalogue: Catalogue
@@ -87,11 +89,18 @@ class FeatureStore:
         self._begin = np.repeat(self.history.start[:-1], size)
         self._by_week = np.argsort(self.history.week, kind="stable")
         self._week_bound = np.searchsorted(self.history.week[self._by_week], np.arange(self.weeks + 1))
+        customer = np.repeat(self.history.segment // max(len(self.catalogue.category_name), 1), size)
+        new = np.flatnonzero(self.history.first)
+        new = new[np.lexsort((self.history.timestamp[new], customer[new]))]
+        people = len(self.customers.start) - 1
+        self._new_start = np.searchsorted(customer[new], np.arange(people + 1)).astype(np.int64)
+        self._new_product, self._new_time = self.history.product[new], self.history.timestamp[new]
+        self._tastes: tuple[int, Tastes] | None = None
         self._place_products()
         self._reset()
 
     def _place_products(self) -> None:
-        """Give every product its row in the matrix of its category; matrices that would not fit are left out."""
+        """Give every product its row in the matrix of its category; the largest go without if need be."""
         category = self.catalogue.products.category
         size = np.bincount(category[category >= 0], minlength=len(self.catalogue.category_name)).astype(
             np.int64
@@ -158,6 +167,20 @@ class FeatureStore:
         state.week = week
         return state
 
+    def _taste(self, week: int) -> Tastes:
+        """Positions of products for occasions of `week`; the last ones asked for are kept."""
+        past = week // EVERY * EVERY
+        if self._tastes is None or self._tastes[0] != past:
+            found = build_tastes(
+                self.history,
+                week=past,
+                categories=max(len(self.catalogue.category_name), 1),
+                customers=len(self.customers.start) - 1,
+                products=len(self.catalogue.products),
+            )
+            self._tastes = (past, found)
+        return self._tastes[1]
+
     def build(self, occasions: Occasions, regime: Regime = Regime.FULL) -> ChoiceData:
         """Features of occasions in the regimes `full` and `nohist`; see `build_features`."""
         n, J = occasions.shape
@@ -221,12 +244,19 @@ class FeatureStore:
                 own_kernels.own_columns(
                     rows, occasions.customer, occasions.timestamp, occasions.product, occasions.price, ranges,
                     history.product, history.timestamp, history.quantity, history.price, history.discounted,
-                    history.trip, people.start, people.timestamp, people.total,
+                    history.promotion, history.trip, people.start, people.timestamp, people.total,
                     people.manufacturer, people.manufacturer_time,
                     products.manufacturer, products.size, products.private_label,
                     self._local, self._offset, self._width, buyers,
                     state.households, state.leave, state.together, state.follow,
                     popularity, place, slot, history.longest, own_part, context,
+                )  # fmt: skip
+                tastes = self._taste(int(week))
+                in_time = rows[np.lexsort((occasions.timestamp[rows], occasions.customer[rows]))]
+                taste_kernels.taste_columns(
+                    in_time, occasions.customer, occasions.timestamp, occasions.product, ranges,
+                    history.product, history.first, self._new_start, self._new_product, self._new_time,
+                    tastes.position, tastes.weight, own_part[:, :, len(own_kernels.OWN_NAMES) :],
                 )  # fmt: skip
         when, when_names = calendar_context(occasions)
         who, who_names = demographic_context(self.catalogue, occasions)
@@ -243,7 +273,7 @@ class FeatureStore:
         )
 
     def _weekly(self, state: _State) -> tuple[ndarray, ...]:
-        """Counts over the last 2 and 8 weeks and all weeks, decayed counts, week of the last sale, by category."""
+        """Counts over the last 2 and 8 weeks and all weeks, decayed counts, last week sold, by category."""
         week = min(state.week, self.weeks)
         past = state.counts[:, :week]
         age = week - np.arange(week)
@@ -276,12 +306,12 @@ def build_features(
     Args:
         catalogue: lines, products, announced promotions. Lines at or after an occasion are never read for it.
         occasions: in any order; customers, stores and products the catalogue has no lines of are allowed.
-        regime: `full`; `nohist` leaves out everything of the deciding customer but demographics, and takes its
-            own lines out of popularity too; `launch` is built by `malles.profiles.launch`.
+        regime: `full`; `nohist` leaves out everything of the deciding customer but demographics, and takes
+            its own lines out of popularity too; `launch` is built by `malles.profiles.launch`.
         store: an index made before with `FeatureStore(catalogue)`, to save its cost in small batches.
 
     Returns:
-        `ChoiceData` with `OTHERS_NAMES` (+ `OWN_NAMES` in `full`) as features, zero where there is no product.
+        `ChoiceData` with `OTHERS_NAMES` (+ `OWN_NAMES` in `full`) as features; zero without a product.
 
     Raises:
         OccasionError: a product or category code lies outside the catalogue.
@@ -310,6 +340,7 @@ def with_prices(data: ChoiceData, catalogue: Catalogue, occasions: Occasions) ->
 
     Args:
         data: features in the regime `full` or `nohist`.
+        catalogue: the one `data` was built from.
         occasions: those of `data` with other `price`, `list_price` or `promotion`.
     """
     features: Float32[ndarray, "occasion alternative feature"] = data.features.copy()

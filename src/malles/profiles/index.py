@@ -1,8 +1,8 @@
 """Lines of a catalogue in the three orders in which features look them up.
 
-Everything that a feature knows about the past is found by bisection in one of these orders, so a feature of an
-occasion can be computed without walking through time: by (customer, category, time), by (store, category, week)
-and by (customer, manufacturer, time).
+Everything that a feature knows about the past is found by bisection in one of these orders, so that an
+occasion needs no walk through time: (customer, category, time), (store, category, week), (customer,
+manufacturer, time).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Compiled loops over occasions: prices and promotions of the moment, and what other households did before.
 
-The deciding customer's own lines are subtracted from every count exactly (all counts are integers), so that none of
-these columns changes when those lines are deleted. The names stand here because numba freezes the column numbers.
+The deciding customer's own lines are subtracted from every count exactly (all counts are integers), so that
+none of these columns changes when those lines are deleted. The names stand here because numba freezes the
+column numbers.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def lower_bound(values, lo, hi, x):
 
 @njit(cache=True, nogil=True)
 def find_ranges(customer, category, timestamp, week, categories, segment, start, line_time, line_week, out):
-    """Per occasion: first line of the customer-category, end of the lines before the moment, and before the week."""
+    """Per occasion: first line of the customer-category, end of the lines before the moment, before the week."""
     for i in range(len(customer)):
         out[i, 0] = out[i, 1] = out[i, 2] = 0
         if customer[i] < 0 or category[i] < 0:
@@ -125,7 +126,8 @@ def others_columns(
     rows, customer, store, category, week, product, ranges, categories,
     own_product, own_week, own_promotion, own_first, own_trip,
     store_segment, store_start, store_product, store_customer, store_week,
-    amount, private_label, counts, all_display, all_mailer, display, mailer, display_sum, mailer_sum, stores_sum,
+    amount, private_label, counts, all_display, all_mailer, display, mailer, display_sum, mailer_sum,
+    stores_sum,
     n2, n8, n_all, recent, last_sale, recent_weight, households, follow_self, leave, category_all, place, out,
 ):  # fmt: skip
     """Columns of `FIXED_NAMES` and `POPULARITY_NAMES` for the occasions `rows`, all of one week."""

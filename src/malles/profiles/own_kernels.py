@@ -1,4 +1,4 @@
-"""Compiled loop over occasions: what the deciding customer bought before, and where others went from there."""
+"""Compiled loop over occasions: what the deciding customer bought, and where others went from there."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numba import njit
 from malles.profiles.others_kernels import lower_bound
 
 OWN_NAMES = (
-    "own_lines", "own_share", "own_decay3", "own_decay8", "own_decay20", "own_trip_decay6", "own_trip_decay85",
-    "own_last", "own_second", "own_third", "own_lag", "own_weeks_since", "own_ever", "own_streak",
+    "own_lines", "own_share", "own_decay3", "own_decay8", "own_decay20", "own_trip_decay6",
+    "own_trip_decay85", "own_last", "own_second", "own_third", "own_lag", "own_weeks_since", "own_ever", "own_streak",
     "own_gap", "own_due", "own_units_share", "price_to_last_paid", "price_to_mean_paid", "own_discounted",
     "own_mean_units", "own_last_units",
     "maker_share", "size_share", "maker_size_share", "private_match", "maker_last", "size_last",
@@ -21,8 +21,8 @@ OWN_NAMES = (
 CONTEXT_NAMES = (
     "category_lines", "category_trips", "category_distinct", "category_repeat", "category_concentration",
     "category_weeks_since", "category_gap", "category_due", "category_discounted", "category_units",
-    "category_on_slate", "category_last_weight", "customer_baskets", "customer_private", "customer_discounted",
-    "customer_basket_spend",
+    "category_on_slate", "category_last_weight", "customer_baskets", "customer_private",
+    "customer_discounted", "customer_basket_spend", "category_displayed", "category_mailed",
 )  # fmt: skip
 
 (_LINES, _SHARE, _DECAY3, _DECAY8, _DECAY20, _TRIP6, _TRIP85,
@@ -40,7 +40,7 @@ _WEEK = 604800.0
 @njit(cache=True, nogil=True)
 def own_columns(
     rows, customer, timestamp, product, price, ranges,
-    line_product, line_time, line_quantity, line_price, line_discounted, line_trip,
+    line_product, line_time, line_quantity, line_price, line_discounted, line_promotion, line_trip,
     customer_start, customer_time, customer_total, maker_of_line, maker_time,
     maker, size, private_label, local, offset, width, category_households,
     households, leave, together, follow, popularity, place, slot, longest, out, context,
@@ -64,7 +64,7 @@ def own_columns(
         now = timestamp[i]
         n = end - begin
         m, lag = 0, 0
-        s3 = s8 = s20 = r6 = r85 = units = cut = tier = trip_size = trip_repeat = 0.0
+        s3 = s8 = s20 = r6 = r85 = units = cut = tier = trip_size = shown = mailed = 0.0
         previous = np.int64(-1)
         for k in range(end - 1, begin - 1, -1):
             if line_time[k] != previous:
@@ -107,6 +107,10 @@ def own_columns(
             if line_discounted[k]:
                 cuts[d] += 1.0
                 cut += 1.0
+            if line_promotion[k] & 1:
+                shown += 1.0
+            if line_promotion[k] & 6:
+                mailed += 1.0
             oldest[d] = line_time[k]
             if seen_lag[d] != lag:
                 seen_lag[d] = lag
@@ -169,6 +173,8 @@ def own_columns(
         context[i, 13] = (all_private + 3.0) / (all_lines + 10.0)
         context[i, 14] = (all_cut + 5.0) / (all_lines + 10.0)
         context[i, 15] = math.log((spend + 30.0) / (baskets + 1.0))
+        context[i, 16] = (shown + 0.15) / (n + 1.0)
+        context[i, 17] = (mailed + 0.2) / (n + 1.0)
         private_out = (all_private - private_here + 3.0) / (all_lines - n + 10.0)
         private_in = (private_here + 0.6) / (n + 2.0)
         tier = tier / s20 if n > 0 else 0.0
