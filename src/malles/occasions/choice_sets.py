@@ -5,7 +5,7 @@
     slate = the 20 best live products
 
 The choice, the customer and the current week are not looked at, and a chosen product is never appended.
-Ties go to the product with more chain lines in the 8 weeks, then to the smaller product code.
+The score is computed in double precision in the order written; ties go to the smaller product code.
 """
 
 from __future__ import annotations

@@ -46,8 +46,14 @@ def build_offers(offers: pl.DataFrame, products: Products, customer_key: pl.Seri
         .sort("c", "start", "bundle")
     )
     edges = np.searchsorted(members["bundle"].to_numpy(), np.arange(offers.height + 1)).astype(np.int64)
-    arrays = (np.ascontiguousarray(rows[name].to_numpy()) for name in ("c", "bundle", "start", "end"))
-    return Offers(*arrays, bundle_start=edges, bundle_product=np.ascontiguousarray(members["p"].to_numpy()))
+    return Offers(
+        customer=np.ascontiguousarray(rows["c"].to_numpy()),
+        product=np.ascontiguousarray(rows["bundle"].to_numpy()),
+        start=np.ascontiguousarray(rows["start"].to_numpy()),
+        end=np.ascontiguousarray(rows["end"].to_numpy()),
+        bundle_start=edges,
+        bundle_product=np.ascontiguousarray(members["p"].to_numpy()),
+    )
 
 
 def _flat(offers: pl.DataFrame, name: str, *others: str) -> pl.DataFrame:

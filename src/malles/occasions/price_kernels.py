@@ -40,7 +40,7 @@ def cell_medians(start, price, list_price, out_price, out_list):
     widest = 0
     for c in range(len(start) - 1):
         widest = max(widest, start[c + 1] - start[c])
-    buffer = np.empty(max(widest, 1))
+    buffer = np.empty(max(widest, 1), price.dtype)
     for c in range(len(start) - 1):
         count = start[c + 1] - start[c]
         for i in range(count):
@@ -69,8 +69,8 @@ def infer(
     widest = 1
     for c in range(len(cell_start) - 1):
         widest = max(widest, cell_start[c + 1] - cell_start[c])
-    buffer = np.empty(widest)
-    second = np.empty(widest)
+    buffer = np.empty(widest, line_price.dtype)
+    second = np.empty(widest, line_price.dtype)
     for i in range(rows):
         for j in range(columns):
             p = product[i, j]

@@ -13,11 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int, Int16, Int32, Int64
+from jaxtyping import Float32, Float64, Int, Int16, Int32, Int64
 from numpy import ndarray
 
 from malles.occasions.price_kernels import cell_medians, infer
 from malles.vocabulary import Catalogue
+
+
+DECIMALS = 4
+"""Unit prices are cents divided by units; four decimals undo the rounding to single precision."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,14 @@ class PriceIndex:
     product_cell: Int64[ndarray, " product_edge"]
     cell_week: Int16[ndarray, " cell"]
     cell_start: Int64[ndarray, " cell_edge"]
-    cell_price: Float32[ndarray, " cell"]
+    cell_price: Float64[ndarray, " cell"]
     """Median net unit price over all customers, in currency."""
-    cell_list_price: Float32[ndarray, " cell"]
+    cell_list_price: Float64[ndarray, " cell"]
     line_store: Int32[ndarray, " line"]
     line_customer: Int32[ndarray, " line"]
-    line_price: Float32[ndarray, " line"]
-    line_list_price: Float32[ndarray, " line"]
+    line_price: Float64[ndarray, " line"]
+    """To four decimals in double precision, so that the middle of two prices is exact to the cent."""
+    line_list_price: Float64[ndarray, " line"]
 
     def infer(
         self,
@@ -73,8 +78,9 @@ def build_price_index(catalogue: Catalogue) -> PriceIndex:
     new[1:] = (product[1:] != product[:-1]) | (week[1:] != week[:-1])
     first = np.flatnonzero(new)
     start = np.append(first, len(rows)).astype(np.int64)
-    price, list_price = lines.price[rows], lines.list_price[rows]
-    cell_price, cell_list = np.empty(len(first), np.float32), np.empty(len(first), np.float32)
+    price = np.round(lines.price[rows].astype(np.float64), DECIMALS)
+    list_price = np.round(lines.list_price[rows].astype(np.float64), DECIMALS)
+    cell_price, cell_list = np.empty(len(first)), np.empty(len(first))
     cell_medians(start, price, list_price, cell_price, cell_list)
     edges = np.searchsorted(product[first], np.arange(len(catalogue.products) + 1))
     return PriceIndex(
@@ -88,3 +94,12 @@ def build_price_index(catalogue: Catalogue) -> PriceIndex:
         line_price=price,
         line_list_price=list_price,
     )
+
+
+def build_cents(price: Float32[ndarray, "*shape"]) -> Int32[ndarray, "*shape"]:
+    """Prices in whole hundredths of the currency, rounded in single precision (half to even).
+
+    >>> build_cents(np.array([2.49, 1.245], np.float32)).tolist()
+    [249, 124]
+    """
+    return np.rint(price * np.float32(100)).astype(np.int32)

@@ -23,7 +23,7 @@ def rank_slates(
     """Fill `slate[key]` with the best products by store lines + weight x chain share.
 
     Keys are sorted by (store, week); lines by (store, week) with `line_start` by store. `cumulative[w, p]` counts
-    the chain's lines of product p in weeks < w. Ties go to the larger chain count, then to the smaller product code.
+    the chain's lines of product p in weeks < w. Ties go to the smaller product code.
     """
     alternatives = slate.shape[1]
     weeks, products = cumulative.shape
@@ -64,7 +64,7 @@ def rank_slates(
             for n in range(count):
                 p = live[n]
                 chain = cumulative[high, p] - cumulative[low, p]
-                score[n] = recent[p] + chain_weight * (chain / total)
+                score[n] = recent[p] + chain_weight * chain / total
             filled = 0
             for n in range(count):
                 value = score[n]
@@ -72,8 +72,8 @@ def rank_slates(
                 chain = cumulative[high, p] - cumulative[low, p]
                 if filled == alternatives:
                     q = slate[k, filled - 1]
-                    worst = recent[q] + chain_weight * (chain_lines[k, filled - 1] / total)
-                    if value < worst or (value == worst and chain <= chain_lines[k, filled - 1]):
+                    worst = recent[q] + chain_weight * chain_lines[k, filled - 1] / total
+                    if value <= worst:
                         continue
                     j = filled - 1
                 else:
@@ -81,8 +81,8 @@ def rank_slates(
                     filled += 1
                 while j > 0:
                     q = slate[k, j - 1]
-                    above = recent[q] + chain_weight * (chain_lines[k, j - 1] / total)
-                    if value > above or (value == above and chain > chain_lines[k, j - 1]):
+                    above = recent[q] + chain_weight * chain_lines[k, j - 1] / total
+                    if value > above:
                         slate[k, j] = q
                         chain_lines[k, j] = chain_lines[k, j - 1]
                         store_lines[k, j] = store_lines[k, j - 1]
