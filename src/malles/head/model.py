@@ -1,4 +1,4 @@
-"""`head`: a set model over the alternatives of an occasion on economic features; small, fast, and hard to beat."""
+"""`head`: a set model over the alternatives of an occasion on economic features; small and fast."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32
 from numpy import ndarray
 
-from malles.errors import MissingExtra, ModelError
+from malles.errors import MissingExtra, ModelError, OccasionError
 from malles.head import network
 from malles.vocabulary import ChoiceData, Regime
 
@@ -20,8 +20,8 @@ VERSION = 1
 """Raised when a saved head can no longer be read; older folders are refused."""
 
 GAPS = (
-    "own_frequency", "own_decay8", "own_trip_decay6", "own_weeks_since", "own_share", "follow_all", "follow_last",
-    "together_lift", "maker_share", "popularity", "store_recent", "chain_8", "price_gap", "unit_price_gap",
+    "own_frequency", "own_decay8", "own_trip_decay6", "own_weeks_since", "own_share", "follow_all",
+    "follow_last", "together_lift", "maker_share", "popularity", "store_recent", "chain_8", "price_gap", "unit_price_gap",
     "discount", "chain_display",
 )  # fmt: skip
 """Features that also enter as the gap to the best other alternative, where present."""
@@ -99,13 +99,28 @@ class FittedHead:
     name: str = "head"
 
     def predict(self, data: ChoiceData) -> Float[ndarray, "occasion alternative"]:
-        """Choice probabilities given that the customer buys: column 0 and unavailable columns are exactly 0."""
-        utility = self.utility(data)
+        """Choice probabilities given that the customer buys; unavailable columns are exactly 0.
+
+        Column 0 is 0 too, unless it is all there is.
+
+        Raises:
+            OccasionError: an occasion has no available alternative at all.
+        """
         open_ = offered(data)
-        masked = np.where(open_, utility / self.temperature, -np.inf)
-        top = masked.max(axis=1, keepdims=True)
-        weight = np.exp(masked - np.where(np.isfinite(top), top, 0))
-        return weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
+        empty = ~open_.any(axis=1)
+        if empty.any():
+            shut = empty & ~data.occasions.available[:, 0]
+            if shut.any():
+                first = int(np.flatnonzero(shut)[0])
+                raise OccasionError(
+                    f"{int(shut.sum())} of {len(data)} occasions have no available alternative, the first at row "
+                    f"{first}; every occasion needs at least one. Leave them out or give them alternatives."
+                )
+            open_[empty, 0] = True
+        masked = np.where(open_, self.utility(data) / self.temperature, -np.inf)
+        weight = np.exp(masked - masked.max(axis=1, keepdims=True))
+        probability: ndarray = weight / weight.sum(axis=1, keepdims=True)
+        return probability
 
     def utility(self, data: ChoiceData, chunk: int = 256) -> Float32[ndarray, "occasion alternative"]:
         """Systematic utilities V before the temperature."""
@@ -144,7 +159,7 @@ class FittedHead:
         return z, c
 
     def category_rows(self, data: ChoiceData) -> Int32[ndarray, " occasion"]:
-        """Row of each occasion's category in the learned vectors; categories never learnt share the zero row."""
+        """Row of each occasion's category in the learned vectors; the last, zero, if it was never learnt."""
         last = len(self.parameters["category"]) - 1
         category = data.occasions.category
         return np.where((category >= 0) & (category < last), category, last).astype(np.int32)
@@ -190,7 +205,8 @@ class FittedHead:
                     f"this malles reads 'head' version {VERSION}. Fit the model again."
                 )
             arrays = load_file(folder / "weights.safetensors")
-            inputs = {k.removeprefix("input."): arrays.pop(k) for k in list(arrays) if k.startswith("input.")}
+            known = [name for name in arrays if name.startswith("input.")]
+            inputs: dict[str, Any] = {name.removeprefix("input."): arrays.pop(name) for name in known}
             return cls(
                 settings=HeadSettings(**about["settings"]),
                 feature_names=tuple(about["feature_names"]),
@@ -233,7 +249,8 @@ def can_learn(data: ChoiceData) -> Bool[ndarray, " occasion"]:
     """Occasions whose choice is known, offered, and not the only alternative."""
     open_, chosen = offered(data), data.occasions.chosen
     known = (chosen > 0) & open_[np.arange(len(data)), np.maximum(chosen, 0)]
-    return known & (open_.sum(axis=1) > 1)
+    usable: ndarray = known & (open_.sum(axis=1) > 1)
+    return usable
 
 
 def gap_columns(names: tuple[str, ...]) -> list[int]:
@@ -312,4 +329,4 @@ def find_temperature(fitted: FittedHead, valid: ChoiceData) -> float:
 
     from scipy.optimize import minimize_scalar
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-0.7, 0.7), method="bounded").x))
+    return float(np.exp(minimize_scalar(loss, bounds=(-np.log(2), np.log(2)), method="bounded").x))

@@ -1,4 +1,4 @@
-"""The set network of `head`: utilities of alternatives that know of each other, in numpy and, to fit it, in torch.
+"""The set network of `head`: utilities of alternatives that know of each other, in numpy and in torch.
 
     z        standardised features of an alternative, with gaps to the best other alternative
     c        standardised context of the occasion, and a learned vector of its category
@@ -33,7 +33,8 @@ def draw_parameters(
     """Starting values: He-scaled normal draws, zero for the skip, the read-out and the biases."""
 
     def normal(rows: int, columns: int, scale: float = 1.0) -> ndarray:
-        return (rng.standard_normal((rows, columns)) * scale * np.sqrt(2.0 / rows)).astype(np.float32)
+        draw: ndarray = rng.standard_normal((rows, columns)) * scale * np.sqrt(2.0 / rows)
+        return draw.astype(np.float32)
 
     total = context + embedding
     parameters = {
@@ -88,7 +89,8 @@ def utilities(
         h += mixed
     taste = p["skip"] + c @ p["skip_context"]
     linear = (z @ taste[:, :, None])[:, :, 0]
-    return linear + (h.reshape(n * J, width) @ p["read"]).reshape(n, J)
+    utility: ndarray = linear + (h.reshape(n * J, width) @ p["read"]).reshape(n, J)
+    return utility
 
 
 def torch_utilities(

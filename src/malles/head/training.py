@@ -70,7 +70,6 @@ def train_parameters(
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
             optimizer.step()
-            part = min(1 - settings.averaging, 10 / (10 + step)) if step else 1.0
             part = max(1 - settings.averaging, 1 / (1 + step))
             with torch.no_grad():
                 torch._foreach_lerp_(list(average.values()), [w.detach() for w in weights.values()], part)

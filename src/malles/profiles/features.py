@@ -363,4 +363,8 @@ def with_prices(data: ChoiceData, catalogue: Catalogue, occasions: Occasions) ->
         tier = features[:, :, index("price_tier")]
         tier += np.where(some, change, 0)
         features[:, :, index("price_tier_distance")] = np.abs(tier)
-    return replace(data, occasions=occasions, features=features)
+    context = data.context.copy()
+    when, names = calendar_context(occasions)
+    first = data.context_names.index(names[0])
+    context[:, first : first + len(names)] = when
+    return replace(data, occasions=occasions, features=features, context=context)
