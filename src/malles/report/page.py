@@ -1,0 +1,369 @@
+"""The report: one HTML file without outside references, that opens offline and prints well.
+
+Sections appear in the order of `SECTIONS` when the content has them. All text is escaped by the template
+engine; only figures drawn by `figures.py` are inserted as markup.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import polars as pl
+from jinja2 import Environment, StrictUndefined
+
+from malles.errors import StorageError
+from malles.evaluation.metrics import CHOICE_METRICS, UNIT_METRICS
+from malles.report import figures
+from malles.report.content import STANDARD_LIMITS, ReportContent
+from malles.report.tables import (
+    Table,
+    difference_table,
+    distance_label,
+    effect_table,
+    number,
+    percent,
+    plain_table,
+    score_table,
+)
+
+_KEY_METRICS = (
+    "log_loss",
+    "hit_rate_score",
+    "top_calibration_error",
+    "units_deviance_loss",
+    "units_absolute_error",
+)
+"""Differences shown at once; the others stand behind a fold."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing with its caption, and the sentence read to those who cannot see it."""
+
+    svg: str
+    """From `figures.py` only: the one thing the template does not escape."""
+    caption: str
+    alternative: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page, its blocks in reading order."""
+
+    key: str
+    title: str
+    lead: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A table that opens on demand; printed pages show its heading only."""
+
+    title: str
+    table: Table
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Pairs of name and text."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; `quote` sets it apart as words from data."""
+
+    text: str
+    quote: bool = False
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list of sentences."""
+
+    items: tuple[str, ...]
+    warning: bool = False
+
+
+Block = Figure | Table | Fold | Facts | Text | Bullets
+
+
+def render_page(content: ReportContent) -> str:
+    """The report as one HTML document.
+
+    >>> page = render_page(ReportContent("A <b>bold</b> report", run={"seed": "1"}))
+    >>> "<b>" in page, "A &lt;b&gt;bold" in page
+    (False, True)
+    """
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.tests["block"] = lambda block, kind: type(block).__name__ == kind
+    template = environment.from_string((files("malles.report") / "page.html.j2").read_text("utf-8"))
+    sections = [s for build in SECTIONS.values() if (s := build(content)) is not None]
+    return template.render(content=content, sections=sections)
+
+
+def write_page(content: ReportContent, path: Path) -> Path:
+    """Render and write the report; an earlier one is replaced only when the new one is complete."""
+    page = render_page(content)
+    draft = path.with_name(path.name + ".part")
+    try:
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(page)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise StorageError(
+            f"the report {path} could not be written ({error.strerror}); free some space."
+        ) from error
+    return path
+
+
+def _run(c: ReportContent) -> Section | None:
+    blocks: list[Block] = []
+    if c.run:
+        blocks.append(Facts(tuple((str(k), str(v)) for k, v in c.run.items())))
+    if c.durations is not None:
+        names = {"step": "Step", "seconds": "Seconds"}
+        blocks.append(plain_table(c.durations, "Time of every step", names, digits={"seconds": 1}))
+    return Section("run", "The run", "", tuple(blocks)) if blocks else None
+
+
+def _import(c: ReportContent) -> Section | None:
+    if c.imports is None:
+        return None
+    i = c.imports
+    lead = (
+        f"{number(i.read)} rows read = {number(i.accepted)} accepted + {number(i.quarantined)} quarantined. "
+        "Every quarantined row is kept with its line, cause and text."
+    )
+    blocks: tuple[Block, ...] = ()
+    if i.rules is not None:
+        names = {"rule": "Rule", "rows": "Rows touched", "treatment": "Treatment"}
+        blocks = (plain_table(i.rules, "What the cleaning rules touched", names),)
+    return Section("import", "Data import", lead, blocks)
+
+
+def _coverage(c: ReportContent) -> Section | None:
+    if c.coverage is None:
+        return None
+    names = {"step": "Step", "occasions": "Occasions", "share": "Share of all"}
+    table = plain_table(
+        c.coverage, "From purchases to scored occasions", names, percentages=["share"], bars=["share"]
+    )
+    lead = "Which purchases became choice occasions, and where the others went. Scores hold for the former."
+    return Section("coverage", "Coverage of the choice occasions", lead, (table,))
+
+
+def _scores(c: ReportContent) -> Section | None:
+    if c.scores is None:
+        return None
+    blocks: list[Block] = []
+    present = set(c.scores["metric"].to_list())
+    if "log_loss" in present:
+        svg = figures.draw_scores(c.scores, "log_loss", "log-loss, nats per choice (lower is better)")
+        rows = c.scores.filter(pl.col("metric") == "log_loss").iter_rows(named=True)
+        spoken = "; ".join(f"{r['model']} {number(r['value'])}" for r in rows)
+        blocks.append(
+            Figure(svg, "Log-loss of held-out choices, with 95 % intervals.", f"Log-loss: {spoken}.")
+        )
+    others = present - set(CHOICE_METRICS) - set(UNIT_METRICS)
+    for metrics, caption in (
+        (set(CHOICE_METRICS), "Choices: value and 95 % interval; the best of each column is marked ★"),
+        (set(UNIT_METRICS), "Units, given the product bought"),
+        (others, "Further scores"),
+    ):
+        part = c.scores.filter(pl.col("metric").is_in(sorted(metrics)))
+        if len(part):
+            blocks.append(score_table(part, caption))
+    if c.differences is not None and len(c.differences):
+        reference = str(c.differences["reference"][0])
+        caption = f"Differences to {reference}, paired by customer"
+        blocks.append(difference_table(c.differences, caption, _KEY_METRICS))
+        if set(c.differences["metric"].to_list()) - set(_KEY_METRICS):
+            blocks.append(Fold("All paired differences", difference_table(c.differences, caption)))
+    lead = "How well each model foretells choices it never saw. " + c.score_note
+    return Section("scores", "Scores", lead, tuple(blocks))
+
+
+def _calibration(c: ReportContent) -> Section | None:
+    if not c.calibration:
+        return None
+    figure = Figure(
+        figures.draw_calibration(c.calibration),
+        "Each point is one fifteenth of the occasions; bars are 95 % intervals. " + c.calibration_note,
+        "Calibration curve: observed frequency of the top choice against its predicted probability for "
+        + ", ".join(c.calibration),
+    )
+    lead = "When a model says 60 %, does it happen six times in ten? On the dashed line it does."
+    return Section("calibration", "Calibration", lead, (figure,))
+
+
+def _promotion(c: ReportContent) -> Section | None:
+    blocks: list[Block] = []
+    if c.promotion is not None and len(c.promotion):
+        model = f" by {c.promotion_model}" if c.promotion_model else ""
+        caption = (
+            f"{len(c.promotion)} products; change of win rate on discount, predicted{model} and realised."
+        )
+        blocks.append(Figure(figures.draw_promotion(c.promotion), caption, caption))
+    if c.promotion_summary is not None:
+        names = {
+            "model": "Model",
+            "products": "Products",
+            "correlation": "Correlation",
+            "slope": "Slope",
+            "slope_low": "from",
+            "slope_high": "to",
+            "error": "Error",
+            "zero_error": "Error of no response",
+        }
+        digits = {"error": 4, "zero_error": 4}
+        blocks.append(plain_table(c.promotion_summary, "Promotion response by model", names, digits=digits))
+    lead = (
+        "Does a product win more often when it is discounted, and does the model know? "
+        "Slope 1 is calibrated; above 1 the model under-reacts."
+    )
+    return Section("promotion", "Promotion response", lead, tuple(blocks)) if blocks else None
+
+
+def _market(c: ReportContent) -> Section | None:
+    blocks: list[Block] = []
+    if c.weekly_units is not None and len(c.weekly_units):
+        names = list(dict.fromkeys(c.weekly_units["category"].to_list()))[:6]
+        svg = figures.draw_weekly_units(c.weekly_units)
+        spoken = "Actual and simulated units by week for " + ", ".join(map(str, names))
+        blocks.append(Figure(svg, "Simulated against actual units by week.", spoken))
+    if c.market is not None:
+        blocks.append(score_table(c.market, "Units of the market, by category and week"))
+    if c.shares is not None:
+        columns = {
+            "model": "Model",
+            "level": "Level",
+            "distance": "Distance",
+            "value": "Value",
+            "floor": "Sampling floor",
+            "excess": "Excess",
+        }
+        labels = [distance_label(d) for d in c.shares["distance"].to_list()]
+        readable = c.shares.with_columns(pl.Series("distance", labels, pl.String))
+        caption = "Realised against predicted shares; the floor is what true probabilities would show"
+        blocks.append(
+            plain_table(readable, caption, columns, digits=dict.fromkeys(("value", "floor", "excess"), 4))
+        )
+    return Section("market", "The simulated market", c.market_note, tuple(blocks)) if blocks else None
+
+
+def _price(c: ReportContent) -> Section | None:
+    if c.price_response is None or not len(c.price_response):
+        return None
+    figure = Figure(
+        figures.draw_price_response(c.price_response, c.price_today, c.currency),
+        "Share of choices by price, everything else as it is.",
+        "Price-response curve: share of choices against price",
+    )
+    return Section(
+        "price", "Price response", "What the model expects at other prices, association not cause.", (figure,)
+    )
+
+
+def _what_if(c: ReportContent) -> Section | None:
+    if c.what_if is None:
+        return None
+    w = c.what_if
+    blocks: list[Block] = [effect_table(w.effects, "Scenario against base world")]
+    if w.diversion is not None and len(w.diversion):
+        spoken = "; ".join(
+            f"{r['source']} {percent(r['share'], 0)}" for r in w.diversion.iter_rows(named=True)
+        )
+        svg = figures.draw_diversion(w.diversion)
+        blocks.append(Figure(svg, "Where the additional units came from.", f"Diversion: {spoken}."))
+    if w.note:
+        blocks.append(Text(w.note))
+    return Section("what-if", "What if", w.question, tuple(blocks))
+
+
+def _decision(c: ReportContent) -> Section | None:
+    if c.decision is None:
+        return None
+    d = c.decision
+    blocks: list[Block] = []
+    if d.profile:
+        blocks.append(Facts(tuple((str(k), str(v)) for k, v in d.profile.items())))
+    if d.profile_text:
+        blocks.append(Text(d.profile_text, quote=True))
+    if d.alternatives is not None:
+        names = {
+            "alternative": "Alternative",
+            "price": "Price",
+            "list_price": "List price",
+            "promotion": "Promotion",
+            "probability": "Probability",
+            "chosen": "Chosen",
+        }
+        digits = {"price": 2, "list_price": 2}
+        caption = "The choice set, most likely first"
+        blocks.append(
+            plain_table(
+                d.alternatives,
+                caption,
+                names,
+                digits=digits,
+                percentages=["probability"],
+                bars=["probability"],
+            )
+        )
+    if d.contributions is not None and len(d.contributions):
+        of = f" of {d.contributions_of}" if d.contributions_of else ""
+        spoken = "; ".join(
+            f"{r['term']} {number(r['contribution'], 2)}" for r in d.contributions.iter_rows(named=True)
+        )
+        svg = figures.draw_contributions(d.contributions)
+        caption = f"What raised (blue, right) and lowered (orange, left) the utility{of}."
+        blocks.append(Figure(svg, caption, f"Contributions{of}: {spoken}."))
+    return Section("decision", "One customer, one decision", d.heading, tuple(blocks))
+
+
+def _extras(c: ReportContent) -> Section | None:
+    if not c.extras:
+        return None
+    blocks: list[Block] = []
+    for extra in c.extras:
+        blocks.append(
+            plain_table(extra.frame, extra.title, {n: n.replace("_", " ") for n in extra.frame.columns})
+        )
+        if extra.note:
+            blocks.append(Text(extra.note))
+    return Section("extras", "Further tables", "", tuple(blocks))
+
+
+def _limits(c: ReportContent) -> Section:
+    blocks: list[Block] = [Bullets(tuple(map(str, c.warnings)), warning=True)] if c.warnings else []
+    blocks.append(Bullets((*STANDARD_LIMITS, *map(str, c.limits))))
+    return Section("limits", "Warnings and limits", "", tuple(blocks))
+
+
+SECTIONS: dict[str, Callable[[ReportContent], Section | None]] = {
+    "run": _run,
+    "import": _import,
+    "coverage": _coverage,
+    "scores": _scores,
+    "calibration": _calibration,
+    "promotion": _promotion,
+    "market": _market,
+    "price": _price,
+    "what-if": _what_if,
+    "decision": _decision,
+    "extras": _extras,
+    "limits": _limits,
+}
+"""Every section, in the order of the page."""
