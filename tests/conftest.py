@@ -44,7 +44,7 @@ if "malles.vocabulary" not in sys.modules:  # too late otherwise, for example un
 
 @pytest.fixture
 def shapes_unchecked() -> Iterator[None]:
-    """For tests of what a function itself says to wrong shapes or types, as users meet it without the checker."""
+    """For tests of what a function itself says to wrong shapes, as users meet it without the checker."""
     before = jaxtyping.config.jaxtyping_disable
     jaxtyping.config.update("jaxtyping_disable", True)
     yield

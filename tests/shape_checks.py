@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from beartype import beartype
-from beartype.roar import BeartypeDecorHintPep673Exception
+from beartype import BeartypeConf, beartype
+from beartype.roar import BeartypeDecorHintException
+
+_beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int may stand where a float is asked for
 
 
 def check(checked: Any, *options: Any, **named: Any) -> Any:
-    """Check arguments and results; a method that names `Self` cannot be checked alone and stays as it is."""
+    """Check arguments and results; what it cannot read stays as it is."""
     try:
-        return beartype(checked, *options, **named)
-    except BeartypeDecorHintPep673Exception:
+        return _beartype(checked, *options, **named)
+    except BeartypeDecorHintException:  # `Self`, or a hint whose library confuses it (polars' DataType)
         return checked

@@ -296,6 +296,8 @@ def open_run(folder: Path, manifest: Manifest | None = None, *, reuse: bool = Tr
             try:
                 yield run
             except BaseException as problem:
+                if isinstance(problem, KeyboardInterrupt):
+                    problem.add_note(_how_to_resume(folder))
                 sentence = (
                     str(problem)
                     if isinstance(problem, MallesError)

@@ -150,7 +150,8 @@ def run(arguments: list[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except (KeyboardInterrupt, typer.Abort) as stopped:
-        return _say(" ".join(["Stopped.", *getattr(stopped, "__notes__", ["Nothing is left in part."])]), 1)
+        notes = getattr(stopped, "__notes__", ["Nothing is left in part."])
+        return _say(f"Stopped. {notes[0]}", 1)
     except Exception as problem:
         if verbose:
             traceback.print_exc()
