@@ -72,7 +72,7 @@ class IncidenceModel:
     """Networks averaged on the utility scale."""
     epochs: int = 5
     batch: int = 4096
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     weight_decay: float = 1e-5
 
     def fit(self, data: IncidenceData, n_categories: int, *, seed: int, threads: int = 1) -> FittedIncidence:

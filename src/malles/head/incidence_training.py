@@ -54,9 +54,9 @@ def train(model: IncidenceModel, data: IncidenceData, n_categories: int, seed: i
 
     everything = np.arange(len(data))
     start = float(np.log(max(bought.sum(), 1) * data.rate / max((~bought).sum(), 1)))
-    weights |= _fit(
-        model, "buy", everything, standard, category, buy_loss, np.array([start]), n_categories, seed
-    )
+    for i in range(model.members):
+        bias, name = np.array([start]), f"buy{i}"
+        weights |= _fit(model, name, everything, standard, category, buy_loss, bias, n_categories, seed + i)
 
     rows = np.flatnonzero(bought)
     units = torch.from_numpy((np.minimum(data.units, 20) - 1).astype(np.float32))

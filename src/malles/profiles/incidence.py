@@ -24,6 +24,7 @@ from malles.profiles.incidence_kernels import (
     Market,
     Memory,
     describe,
+    describe_shelves,
     offers,
     replay,
 )
@@ -337,6 +338,34 @@ def describe_trips(
     """Features of every category for trips that have not happened yet."""
     out = np.zeros((len(customer), len(history.group), len(FEATURE_NAMES)), np.float32)
     describe(history.memory, market, customer, store, timestamp, history.group, out)
+    return out
+
+
+def redescribe_shelves(
+    features: Float32[ndarray, "cell feature"],
+    last_product: Int32[ndarray, " cell"],
+    offer_past: Float64[ndarray, "cell three"],
+    shelf: Shelf,
+) -> Float32[ndarray, "cell feature"]:
+    """The features with other shelves: row i of `shelf` is what cell i now meets; everything else stays.
+
+    Args:
+        features: features under the shelves that really stood there.
+        last_product: the product each customer bought last in the category; negative = none.
+        offer_past: usual display, mailer and discount of the category.
+        shelf: one row per cell.
+    """
+    out = features.copy()
+    describe_shelves(
+        shelf.offer(),
+        offer_past,
+        last_product,
+        shelf.product,
+        shelf.price,
+        shelf.list_price,
+        shelf.promotion,
+        out,
+    )
     return out
 
 

@@ -296,26 +296,47 @@ def describe_trip(m, k, h, s, seconds, group, out):
         f[34] = np.cos(two_pi * hour / 24.0)
         f[35] = np.sin(two_pi * month)
         f[36] = np.cos(two_pi * month)
-        for j in range(37, 49):
-            f[j] = 0.0
         row = k.shelf[s, c]
         if row < 0:
+            f[37:48] = 0.0
             f[48] = 1.0
-            continue
-        for j in range(4):
-            f[37 + j] = k.offer[row, j]
-        for j in range(3):
-            f[41 + j] = k.offer[row, j] - k.offer_past[c, j]
-        last = m.last_product[h, c]
-        if last >= 0:
-            for j in range(k.product.shape[1]):
-                if k.product[row, j] == last:
-                    f[44] = 1.0
-                    lp = k.list_price[row, j]
-                    f[45] = max(1.0 - k.price[row, j] / lp, -0.5) if lp > 0 else 0.0
-                    f[46] = 1.0 if k.promotion[row, j] & 1 else 0.0
-                    f[47] = 1.0 if k.promotion[row, j] & 2 else 0.0
-                    break
+        else:
+            describe_shelf(
+                k.offer[row],
+                k.offer_past[c],
+                m.last_product[h, c],
+                k.product[row],
+                k.price[row],
+                k.list_price[row],
+                k.promotion[row],
+                f,
+            )
+
+
+@njit(cache=True)
+def describe_shelf(offer, past, last, product, price, list_price, promotion, f):
+    """The columns of one shelf, into f: what it offers, the change from what is usual, and the product bought last."""
+    for j in range(4):
+        f[37 + j] = offer[j]
+    for j in range(3):
+        f[41 + j] = offer[j] - past[j]
+    f[44:49] = 0.0
+    if last < 0:
+        return
+    for j in range(len(product)):
+        if product[j] == last:
+            f[44] = 1.0
+            f[45] = max(1.0 - price[j] / list_price[j], -0.5) if list_price[j] > 0 else 0.0
+            f[46] = 1.0 if promotion[j] & 1 else 0.0
+            f[47] = 1.0 if promotion[j] & 2 else 0.0
+            return
+
+
+@njit(cache=True)
+def describe_shelves(offer, past, last, product, price, list_price, promotion, out):
+    """`describe_shelf` for every row: one cell and its own shelf each."""
+    for i in range(len(last)):
+        describe_shelf(offer[i], past[i], last[i], product[i], price[i], list_price[i], promotion[i], out[i])
 
 
 @njit(cache=True)
