@@ -134,7 +134,8 @@ def _print_entry(entry: dict[str, Any]) -> None:
         **provenance.get("imports", {}),
     }.items():
         line(
-            f"  {table}: {report['records']:,} records = {report['accepted']:,} accepted + {report['quarantined']:,} quarantined"
+            f"  {table}: {report['records']:,} records = {report['accepted']:,} accepted + "
+            f"{report['quarantined']:,} quarantined"
         )
         for cause, count in report.get("causes", {}).items():
             line(f"    {count:>9,}  {cause}")

@@ -40,7 +40,9 @@ def import_command(
         Path | None, typer.Option("--home", help="Data home (default $MALLES_HOME or .malles).")
     ] = None,
 ) -> None:
-    """Check order lines or other tables and add them to a data set; every refused record is quarantined with its cause."""
+    """Check order lines or other tables and add them to a data set; every refused record is quarantined with
+    its cause.
+    """
     settings = load_column_map(columns) if columns else ColumnMap()
     if preview:
         for path in files:
@@ -108,7 +110,8 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
 
 def _print_report(report: ImportReport, name: str, folder: Path) -> None:
     out.print(
-        f"{name}/{report.table}: {report.records:,} records = {report.accepted:,} accepted + {report.quarantined:,} quarantined",
+        f"{name}/{report.table}: {report.records:,} records = {report.accepted:,} accepted + "
+        f"{report.quarantined:,} quarantined",
         highlight=False,
         markup=False,
     )

@@ -1,6 +1,8 @@
-"""Written rules for order lines: each has a name, a reason, an effect and a count; nothing is dropped silently.
+"""Written rules for order lines: each has a name, a reason, an effect and a count; nothing is dropped
+silently.
 
-A rule *refuses* a line (it goes to the quarantine with the rule's name as its cause), *changes* it, or only *counts* it.
+A rule *refuses* a line (it goes to the quarantine with the rule's name as its cause), *changes* it, or only
+*counts* it.
 The first rule that refuses a line is its cause.
 """
 
@@ -18,7 +20,10 @@ ABSURD_PRICE = 1_000_000.0
 ABSURD_QUANTITY = 1_000_000.0
 """Also keeps whole units inside 32-bit integers."""
 
-NON_PRODUCT = r"(?i)^\s*(POST|POSTAGE|DOT|D|M|S|B|C2|PADS|CRUK|BANK CHARGES|ADJUST\d*|AMAZONFEE|SHIPPING|DISCOUNT|FEE|GIFT.*|TEST.*)\s*$"
+NON_PRODUCT = (
+    r"(?i)^\s*(POST|POSTAGE|DOT|D|M|S|B|C2|PADS|CRUK|BANK CHARGES|ADJUST\d*|AMAZONFEE|SHIPPING|DISCOUNT"
+    r"|FEE|GIFT.*|TEST.*)\s*$"
+)
 """Codes of postage, fees, discounts, adjustments and vouchers (seen in Online Retail II and its kin)."""
 
 FUEL = r"(?i)\b(GASOLINE|FUEL|DIESEL|PETROL)\b"
@@ -82,6 +87,12 @@ RULES: tuple[Rule, ...] = (
     _refuse("negative price", "price", "A negative price is an adjustment, not an offer.", _price < 0),
     _refuse("zero price", "price", "Given away or not recorded; the two cannot be told apart.", _price == 0),
     _refuse("absurd price", "price", "More than a million per unit.", _price > ABSURD_PRICE),
+    _refuse(
+        "absurd list price",
+        "list_price",
+        "More than a million per unit, or below zero.",
+        (pl.col("list_price") > ABSURD_PRICE) | (pl.col("list_price") < 0),
+    ),
     _refuse(
         "fuel",
         "subcategory",
@@ -161,7 +172,8 @@ class Cleaned:
 def clean_transactions(lines: pl.DataFrame, rules: Sequence[Rule] = RULES) -> Cleaned:
     """Apply rules to order lines: refusals first (one cause per line), then changes, then counts.
 
-    >>> lines = pl.DataFrame({"quantity": [1.0, -2.0, 0.5], "price": [2.0, 2.0, 8.0], "list_price": [2.0, 2.0, 8.0]})
+    >>> lines = pl.DataFrame({"quantity": [1.0, -2.0, 0.5], "price": [2.0, 2.0, 8.0]})
+    >>> lines = lines.with_columns(list_price="price")
     >>> done = clean_transactions(lines)
     >>> done.accepted["price"].to_list(), done.refused["_cause"].to_list()
     ([2.0, 4.0], ['return'])

@@ -40,7 +40,8 @@ def _read_parquet(path: Path) -> Records:
         counted = int(pl.scan_parquet(path).select(pl.len()).collect().item())
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
-            f"{path.name} is not a readable Parquet file: {str(error).splitlines()[0]}. Write it again, or give CSV."
+            f"{path.name} is not a readable Parquet file: {str(error).splitlines()[0]}. Write it again, or "
+            "give CSV."
         ) from None
     if counted != len(rows):
         raise ReconciliationError(
@@ -64,11 +65,13 @@ def _read_excel(path: Path, sheet: str | None) -> Records:
         rows = page.to_polars()
     except fastexcel.FastExcelError as error:
         raise DataError(
-            f"{path.name} is not a readable workbook: {str(error).splitlines()[0]}. Save it again as .xlsx, or give CSV."
+            f"{path.name} is not a readable workbook: {str(error).splitlines()[0]}. Save it again as .xlsx, "
+            "or give CSV."
         ) from None
     if page.total_height != len(rows):
         raise ReconciliationError(
-            f"{path.name}: the sheet has {page.total_height:,} rows, {len(rows):,} were read; nothing was imported."
+            f"{path.name}: the sheet has {page.total_height:,} rows, {len(rows):,} were read; nothing was "
+            "imported."
         )
     return _from_frame(path, rows, first=2)
 

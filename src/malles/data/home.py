@@ -47,7 +47,8 @@ def check_name(name: str) -> str:
     """
     if not NAME.fullmatch(name) or ".." in name or name.endswith("."):
         raise UsageError(
-            f"{name!r} cannot name a data set. Use 1 to 64 of a-z, 0-9, '.', '_' and '-', starting with a letter or digit."
+            f"{name!r} cannot name a data set. Use 1 to 64 of a-z, 0-9, '.', '_' and '-', starting with a "
+            "letter or digit."
         )
     return name
 
@@ -91,7 +92,8 @@ def _storage(what: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(
-            f"{what} cannot be written: {error.strerror or error}. Free space or set MALLES_HOME; what was there before is intact."
+            f"{what} cannot be written: {error.strerror or error}. Free space or set MALLES_HOME; what was "
+            "there before is intact."
         ) from None
     except pl.exceptions.PolarsError as error:
         raise StorageError(
@@ -164,7 +166,9 @@ def write_dataset(dataset: DataSet, home: Path | None = None) -> Path:
 
 
 def write_import(imported: Imported, name: str, home: Path | None = None) -> Path:
-    """Add an imported table to a data set (replacing that table), with its quarantine and report; returns the folder."""
+    """Add an imported table to a data set (replacing that table), with its quarantine and report; returns
+    the folder.
+    """
     folder = dataset_folder(name, home)
     settings = imported.settings
     if (folder / "dataset.json").exists():
@@ -210,12 +214,15 @@ def read_table(name: str, table: str, home: Path | None = None, *, part: str = "
 
 
 def read_dataset(name: str, home: Path | None = None) -> DataSet:
-    """An imported data set as its checked tables; tables never imported are empty or made of what the transactions know."""
+    """An imported data set as its checked tables; tables never imported are empty or made of what the
+    transactions know.
+    """
     manifest = read_manifest(name, home)
     tables = {t: read_table(name, t, home) for t in TABLE_FIELDS}
     if tables["transactions"] is None:
         raise DataError(
-            f"The data set {name!r} has {', '.join(manifest['tables'])} but no transactions. Import them with --table transactions."
+            f"The data set {name!r} has {', '.join(manifest['tables'])} but no transactions. Import them "
+            "with --table transactions."
         )
     made = assemble_dataset(
         name,
@@ -231,7 +238,9 @@ def read_dataset(name: str, home: Path | None = None) -> DataSet:
 def assemble_dataset(
     name: str, tables: Mapping[str, pl.DataFrame], *, currency: str, time_zone: str
 ) -> DataSet:
-    """A DataSet from whatever tables there are: keys of one type, products and customers complete, canonical columns present."""
+    """A DataSet from whatever tables there are: keys of one type, products and customers complete, canonical
+    columns present.
+    """
     tables = dict(tables)
     for key in ("product", "customer", "store"):
         types = {_scalar(f.schema[key]) for f in tables.values() if key in f.columns and len(f)}

@@ -1,4 +1,6 @@
-"""Files in, checked table out: read, match columns, read values, apply the rules, and prove that every record is accounted for."""
+"""Files in, checked table out: read, match columns, read values, apply the rules, and prove that every
+record is accounted for.
+"""
 
 from __future__ import annotations
 
@@ -88,8 +90,12 @@ def preview_file(path: Path, table: str, settings: ColumnMap | None = None, *, r
         n: settings.columns.get(n, n) for n in form.names if settings.columns.get(n, n) in read.columns
     }
     free = [c for c in read.columns if c not in matched.values()]
-    guess = {n: suggest_column(form, n, free) for n in form.names if n not in matched}
-    suggested = {n: c for n, c in guess.items() if c is not None}
+    suggested: dict[str, str] = {}
+    for wanted in sorted(form.names, key=lambda n: n not in form.required):  # required columns choose first
+        guess = suggest_column(form, wanted, free) if wanted not in matched else None
+        if guess is not None:
+            suggested[wanted] = guess
+            free.remove(guess)
     missing = tuple(n for n in form.required if n not in matched and n not in suggested)
     head = tuple(read.rows.drop("_line").head(rows).iter_rows(named=True))
     return Preview(read.file, table, read.count, matched, suggested, missing, head, len(read.refused))
@@ -108,10 +114,12 @@ def import_files(
         paths: delimited text, Parquet or Excel files with the same columns.
         table: transactions, products, customers, promotions or dialogues.
         settings: the column map.
-        products: product table already known, so that the rules on fuel and services can be applied to transactions.
+        products: product table already known, so that the rules on fuel and services can be applied to
+            transactions.
 
     Raises:
-        DataError: a file cannot be read. SchemaError: its columns do not fit. ReconciliationError: the sums differ.
+        DataError: a file cannot be read. SchemaError: its columns do not fit. ReconciliationError: the sums
+            differ.
     """
     settings = settings or ColumnMap()
     form = _importable(table)
@@ -131,7 +139,8 @@ def import_files(
             found |= {c: c for c in read.columns if c not in used and c not in found}
         if number and set(found) != set(matched):
             raise DataError(
-                f"{read.file} has other columns than {Path(paths[0]).name}: {sorted(set(found) ^ set(matched))}. Import files of one form together."
+                f"{read.file} has other columns than {Path(paths[0]).name}: "
+                f"{sorted(set(found) ^ set(matched))}. Import files of one form together."
             )
         matched = found
         values = read_values(read.rows, form, found, settings, file=read.file)
@@ -145,9 +154,9 @@ def import_files(
     frame = _stack(parts, form)
     finished, refused, rules, more = _finish(frame, table, products)
     notes += more
-    refusals += [
-        _quarantine(read, refused.filter(pl.col("_file") == number)) for number, read in enumerate(reads)
-    ]
+    refused = refused.with_columns(pl.col("_column").replace(dict(matched)))
+    for number, read in enumerate(reads):
+        refusals.append(_quarantine(read, refused.filter(pl.col("_file") == number)))
     quarantine = (
         pl.concat(refusals).sort("file", "line", maintain_order=True)
         if refusals
@@ -156,18 +165,21 @@ def import_files(
     rows = finished.drop("_row", "_file")
     if count != len(rows) + len(quarantine):
         raise ReconciliationError(
-            f"{count:,} records in the files, but {len(rows):,} accepted and {len(quarantine):,} quarantined; nothing was imported. Please report these files."
+            f"{count:,} records in the files, but {len(rows):,} accepted and {len(quarantine):,} "
+            "quarantined; nothing was imported. Please report these files."
         )
     if len(rows) == 0:
         causes = (
             ", ".join(f"{n:,} {c}" for c, n in _causes(quarantine).items()) or "the files hold only a header"
         )
         raise DataError(
-            f"No record of {Path(paths[0]).name} could be accepted: {causes}. Look at --preview and check the column map."
+            f"No record of {Path(paths[0]).name} could be accepted: {causes}. Look at --preview and check "
+            "the column map."
         )
     report = ImportReport(
-        table, tuple(Path(p).name for p in paths), count, len(rows), len(quarantine), blank, _causes(quarantine), rules, matched,
-        tuple(ignored), tuple(notes), tuple(quarantine.head(HEAD).iter_rows(named=True)),
+        table, tuple(Path(p).name for p in paths), count, len(rows), len(quarantine), blank,
+        _causes(quarantine), rules, matched, tuple(ignored), tuple(notes),
+        tuple(quarantine.head(HEAD).iter_rows(named=True)),
     )  # fmt: skip
     return Imported(table, rows, quarantine, report, settings)
 

@@ -23,7 +23,8 @@ from malles.vocabulary import DataSet
 def load_dataset(name: str, home: Path | None = None, *, refresh: bool = False) -> DataSet:
     """A data set by name: imported under the home, a known source, a registered file, or the path of a file.
 
-    Sources that take seconds to clean are kept in the home and read back from there; `refresh` makes them anew.
+    Sources that take seconds to clean are kept in the home and read back from there; `refresh` makes them
+    anew.
     `provenance["fingerprint"]` changes if and only if the content does.
 
     Raises:

@@ -10,7 +10,8 @@ def explode_offers(
 ) -> pl.DataFrame:
     """Offers with one row per customer, product and period, restricted to the products and customers given.
 
-    A campaign mailed to a thousand customers for thirty thousand products is one row of lists in `DataSet.offers`
+    A campaign mailed to a thousand customers for thirty thousand products is one row of lists in
+    `DataSet.offers`
     and thirty million rows here, so restrict it first.
 
     >>> offers = pl.DataFrame({"customer": [[1, 2]], "product": [[7, 8]], "start": ["a"], "end": ["b"]})

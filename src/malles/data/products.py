@@ -12,8 +12,9 @@ def build_text(products: pl.DataFrame) -> pl.Series:
 
     The result is never empty, and white space is single.
 
-    >>> build_text(pl.DataFrame({"product": [7], "subcategory": ["2 LITER"], "size": ["2 L"], "brand": ["Private"]})).to_list()
-    ['Private 2 LITER 2 L']
+    >>> cola = pl.DataFrame({"product": [7], "subcategory": ["COLA"], "size": ["2 L"], "brand": ["Private"]})
+    >>> build_text(cola).to_list()
+    ['Private COLA 2 L']
     """
     has = products.columns
 

@@ -1,9 +1,12 @@
-"""The record splitter: one pass over the bytes of a delimited file that an unclosed quote cannot lead astray."""
+"""The record splitter: one pass over the bytes of a delimited file that an unclosed quote cannot lead
+astray.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy import ndarray
 
 GOOD, ODD, BLANK, UNCLOSED, AFTER_QUOTE, TOO_FEW, TOO_MANY, NUL, NOT_UTF8 = range(9)
 
@@ -11,7 +14,7 @@ _NEWLINE, _RETURN, _QUOTE = 10, 13, 34
 
 
 @njit(cache=True)
-def _scan(raw, start, delimiter, reach):
+def _scan(raw: ndarray, start: int, delimiter: int, reach: int) -> tuple:
     """One record from `start`: (end, next start, fields, status, physical lines)."""
     n = len(raw)
     at, fields, lines, odd = start, 1, 1, False
@@ -49,8 +52,12 @@ def _scan(raw, start, delimiter, reach):
 
 
 @njit(cache=True)
-def split_bytes(raw, begin, first_line, delimiter, fields, reach, bound):
-    """Records from `begin` on: start, end, first line, physical lines, status, whether any byte is above 127."""
+def split_bytes(
+    raw: ndarray, begin: int, first_line: int, delimiter: int, fields: int, reach: int, bound: int
+) -> tuple:
+    """Records from `begin` on: start, end, first line, physical lines, status, whether any byte is above
+    127.
+    """
     n = len(raw)
     starts = np.empty(bound, np.int64)
     ends = np.empty(bound, np.int64)

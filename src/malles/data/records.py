@@ -1,6 +1,7 @@
 """Delimited files, read as text: good records into a frame, every other one aside with line, cause and text.
 
-The reader proves itself: every line break of the file belongs to exactly one record, and an independent parser finds
+The reader proves itself: every line break of the file belongs to exactly one record, and an independent
+parser finds
 as many rows as there are good records. Otherwise `ReconciliationError`.
 """
 
@@ -48,7 +49,8 @@ class Records:
     blank: int
     columns: tuple[str, ...]
     content: bytes = b""
-    """The file itself, and where each good record stands in it (empty for files that are not delimited text)."""
+    """The file itself, and where each good record stands in it (empty for files that are not delimited
+    text)."""
     start: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     end: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
@@ -70,7 +72,8 @@ REFUSED = {"file": pl.String, "line": pl.Int64, "cause": pl.String, "column": pl
 def read_delimited(path: Path, *, delimiter: str | None = None, encoding: str = "utf-8") -> Records:
     """Read a delimited file with a header line; nothing is guessed about types.
 
-    A quoted field may contain line breaks. A quote that is not closed, or closed into a record with the wrong number of
+    A quoted field may contain line breaks. A quote that is not closed, or closed into a record with the
+    wrong number of
     fields, spoils only the line it stands on.
 
     Raises:
@@ -92,7 +95,8 @@ def read_delimited(path: Path, *, delimiter: str | None = None, encoding: str = 
     )
     if int(lines.sum()) != physical:
         raise ReconciliationError(
-            f"{path.name}: records cover {int(lines.sum()):,} of {physical:,} lines; nothing was imported. Please report this file."
+            f"{path.name}: records cover {int(lines.sum()):,} of {physical:,} lines; nothing was imported. "
+            "Please report this file."
         )
     _mark_bad_text(content, start, end, status, high)
     good = status <= kernels.ODD
@@ -101,7 +105,8 @@ def read_delimited(path: Path, *, delimiter: str | None = None, encoding: str = 
     )
     if len(rows) != int(good.sum()):
         raise ReconciliationError(
-            f"{path.name}: {int(good.sum()):,} good records but {len(rows):,} parsed rows; nothing was imported. Please report this file."
+            f"{path.name}: {int(good.sum()):,} good records but {len(rows):,} parsed rows; nothing was "
+            "imported. Please report this file."
         )
     bad = np.flatnonzero(status > kernels.BLANK)
     refused = pl.DataFrame(
@@ -145,7 +150,8 @@ def _load(path: Path, encoding: str) -> bytes:
             ) from None
         except UnicodeDecodeError as error:
             raise DataError(
-                f"{path.name} is not in {encoding}: byte {error.start:,} cannot be read. State another `encoding`."
+                f"{path.name} is not in {encoding}: byte {error.start:,} cannot be read. State another "
+                "`encoding`."
             ) from None
     if not content.strip():
         raise DataError(
@@ -168,7 +174,8 @@ def _header(path: Path, head: str, separator: str) -> tuple[str, ...]:
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise SchemaError(
-            f"{path.name} names a column twice: {', '.join(map(repr, twice))}. Rename one of them in the header."
+            f"{path.name} names a column twice: {', '.join(map(repr, twice))}. Rename one of them in the "
+            "header."
         )
     return names
 

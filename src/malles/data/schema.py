@@ -163,7 +163,8 @@ PROMOTIONS = Table(
 
 OFFERS = Table(
     "offers",
-    "Coupons sent to single customers. `customer` and `product` may be lists: everyone in the one may use everything in the other.",
+    "Coupons sent to single customers. `customer` and `product` may be lists: everyone in the one may use "
+    "everything in the other.",
     (
         Column("customer", "key", True, "", "customer, or a list of customers", _CUSTOMER),
         Column("product", "key", True, "", "product, or a list of products", _PRODUCT),
@@ -230,3 +231,39 @@ def empty_table(name: str, keys: dict[str, pl.DataType] | None = None) -> pl.Dat
     if name == "promotions":
         types |= {"week": pl.Int16(), "kind": pl.UInt8()}
     return pl.DataFrame(schema=types)
+
+
+KINDS = {
+    "key": "whole number or text",
+    "time": "timestamp",
+    "date": "date",
+    "whole": "whole number",
+    "number": "number",
+    "text": "text",
+}
+
+
+def schema_page() -> str:
+    """The page `docs/schema.md`, made from the tables above (a test keeps it in step)."""
+    parts = [
+        "# The canonical tables\n",
+        "Every source and every import is brought into these tables; column names are exact. Other names are "
+        "mapped in",
+        "a column map (`malles import --columns MAP.toml`, see [the data method](method/data.md)). Each data "
+        "set states",
+        "one currency (ISO 4217) and one time zone (IANA); timestamps are local wall-clock time in that "
+        "zone. Keys may be",
+        "whole numbers or text, the same in all tables. Only `transactions` is needed.\n",
+        "This page is made from `malles.data.schema`.",
+    ]
+    for table in TABLES.values():
+        parts += [
+            f"\n## {table.name}\n",
+            f"{table.meaning}\n",
+            "| column | type | needed | unit | meaning |",
+            "|---|---|---|---|---|",
+        ]
+        for c in table.columns:
+            needed = "yes" if c.required else "no"
+            parts.append(f"| `{c.name}` | {KINDS[c.kind]} | {needed} | {c.unit} | {c.meaning} |")
+    return "\n".join(parts) + "\n"

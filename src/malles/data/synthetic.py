@@ -2,14 +2,18 @@
 
 One customer i on one trip in store s and week t, for category c:
 
-    P(buys in c)   = sigmoid(incidence[0] + incidence[1] * inventory[i, c] + incidence[2] * deepest discount[c, s, t])
+    P(buys in c)   = sigmoid(incidence[0] + incidence[1] * inventory[i, c] + incidence[2] * deepest
+    discount[c, s, t])
     V[i, j]        = constant[j] + taste[i, j] + price_coefficient[i] * price[j, s, t]
                      + display_effect * display[j, s, t] + feedback * share[j, t - 1]
     P(j | buys)    = exp(V[i, j]) / sum over k in c of exp(V[i, k])
     units          = 1 + Poisson(units[0] * exp(units[1] * discount of j))
 
-The inventory grows by the units bought and shrinks by the customer's own rate of use every week; `share[j, t]` is the share of
-product j in the choices of its category in week t, over all stores: what other customers did is what this one sees (mean field).
+The inventory grows by the units bought and shrinks by the customer's own rate of use every week. `share[j,
+t]` is
+the share of product j in the choices of its category in week t, over all stores: what other customers did is
+what
+this one sees (mean field).
 """
 
 from __future__ import annotations
@@ -102,7 +106,9 @@ class Truth:
         return np.flatnonzero(self.category == category)
 
     def choice_arrays(self, category: int) -> dict[str, ndarray]:
-        """The purchases of a category as arrays [occasion, alternative]: price, display, share; and chosen, customer, units."""
+        """The purchases of a category as arrays [occasion, alternative]: price, display, share; and chosen,
+        customer, units.
+        """
         inside = self.products_of(category)
         rows = np.flatnonzero(np.isin(self.product, inside))
         t, s = self.week[rows], self.store[rows]
@@ -123,7 +129,9 @@ class Truth:
         display: ndarray | None = None,
         share: ndarray | None = None,
     ) -> Float[ndarray, "customer alternative"]:
-        """P(alternative | buys) of every customer at given prices, without display or feedback unless given."""
+        """P(alternative | buys) of every customer at given prices, without display or feedback unless
+        given.
+        """
         inside = self.products_of(category)
         v = (
             self.constant[inside]
@@ -155,7 +163,8 @@ def _softmax(v: ndarray) -> ndarray:
 
 
 def generate_market(settings: MarketSettings | None = None, *, seed: int) -> tuple[DataSet, Truth]:
-    """A market drawn from known laws: its data set and the truth behind it; the same seed gives the same market.
+    """A market drawn from known laws: its data set and the truth behind it; the same seed gives the same
+    market.
 
     >>> data, truth = generate_market(MarketSettings(customers=20, weeks=4), seed=1)
     >>> len(data.transactions) == len(truth.product)

@@ -1,4 +1,6 @@
-"""Text into values: every cell that cannot be read is a refusal with its column and cause, never a silent null."""
+"""Text into values: every cell that cannot be read is a refusal with its column and cause, never a silent
+null.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ def read_values(
     """Read text (or typed) columns into the canonical types of a table.
 
     Raises:
-        SchemaError: a required column is empty, or more than half of a column cannot be read (the map is wrong, not the rows).
+        SchemaError: a required column is empty, or more than half of a column cannot be read (the map is
+            wrong, not the rows).
     """
     kinds = {c.name: c for c in table.columns}
     out: dict[str, pl.Series] = {}
@@ -58,7 +61,8 @@ def read_values(
             raw = rows.select(pl.col(source).str.strip_chars().replace("", None))[source]
         if column is not None and column.required and len(raw) and raw.null_count() == len(raw):
             raise SchemaError(
-                f"{file}: column {source!r} is empty, but {table.name} need {name}. Give it values, or name another column."
+                f"{file}: column {source!r} is empty, but {table.name} need {name}. Give it values, or name "
+                "another column."
             )
         kind = column.kind if column else "text"
         if kind == "time":
@@ -81,7 +85,8 @@ def read_values(
                 else "Name another column, or set `decimal`."
             )
             raise SchemaError(
-                f"{file}: column {source!r} does not hold {what}: {bad:,} of {len(raw):,} cannot be read, for example {str(first)[:60]!r}. {hint}"
+                f"{file}: column {source!r} does not hold {what}: {bad:,} of {len(raw):,} cannot be read, "
+                f"for example {str(first)[:60]!r}. {hint}"
             )
         causes.append(cause)
         names.append(source)

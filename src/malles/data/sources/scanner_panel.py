@@ -42,18 +42,21 @@ class ScannerPanel:
 
 
 def load_scanner_panel(path: Path) -> ScannerPanel:
-    """Read a panel in long form: household, occasion, alternative, chosen, price, and display, feature where recorded.
+    """Read a panel in long form: household, occasion, alternative, chosen, price, and display, feature where
+    recorded.
 
     Occasions keep the order of the file within a household. Alternatives are ordered by first appearance.
 
     Raises:
-        SchemaError: a column is missing. DataError: an occasion has not exactly one choice, or names an alternative twice.
+        SchemaError: a column is missing. DataError: an occasion has not exactly one choice, or names an
+            alternative twice.
     """
     rows = read_file(path).rows
     absent = [c for c in COLUMNS if c not in rows.columns]
     if absent:
         raise SchemaError(
-            f"{path.name} lacks {', '.join(map(repr, absent))}. A scanner panel has household, occasion, alternative, chosen, price."
+            f"{path.name} lacks {', '.join(map(repr, absent))}. A scanner panel has household, occasion, "
+            "alternative, chosen, price."
         )
     for column in ("display", "feature"):
         if column not in rows.columns:
@@ -82,7 +85,8 @@ def load_scanner_panel(path: Path) -> ScannerPanel:
     chosen[n, j] = rows["chosen"].to_numpy()
     if int(available.sum()) != len(rows):
         raise DataError(
-            f"{path.name}: {len(rows) - int(available.sum()):,} rows repeat an alternative of the same occasion. Keep one row each."
+            f"{path.name}: {len(rows) - int(available.sum()):,} rows repeat an alternative of the same "
+            "occasion. Keep one row each."
         )
     if not bool(np.all(chosen.sum(axis=1) == 1)):
         raise DataError(
@@ -107,7 +111,7 @@ def load_scanner_panel(path: Path) -> ScannerPanel:
 
 SOURCE = Source(
     name="scanner_panel",
-    origin="household brand-choice panels of the R packages Ecdat and bayesm (catsup, ketchup, tuna, margarine) or any in long form",
+    origin="brand-choice panels of the R packages Ecdat and bayesm (catsup, ketchup, tuna, margarine)",
     licence="GPL >= 2 (the R packages); never shipped",
     how="export from R in long form, then: malles data add scanner_panel PATH",
     rows="2,798 to 13,705 purchases each",

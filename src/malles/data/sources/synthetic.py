@@ -13,7 +13,9 @@ SEED = 1
 
 
 def load_synthetic(path: Path | None = None) -> DataSet:
-    """The default synthetic market with seed 1; call `generate_market` for another, and for the truth behind it."""
+    """The default synthetic market with seed 1; call `generate_market` for another, and for the truth behind
+    it.
+    """
     del path
     return generate_market(seed=SEED)[0]
 
