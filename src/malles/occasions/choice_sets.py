@@ -35,7 +35,8 @@ class Slates:
     @property
     def length(self) -> Int64[ndarray, " key"]:
         """Number of products in each slate."""
-        return (self.product >= 0).sum(axis=1)
+        count: ndarray = (self.product >= 0).sum(axis=1)
+        return count
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,16 @@ class SlateIndex:
         rules: OccasionRules,
     ) -> Slates:
         """The slate of every (store, category, week); a store that is not a choice store gets the chain's slate."""
-        store = np.where(self.choice_store[store], store, self.chain)
+        return self.rank_codes(np.where(self.choice_store[store], store, self.chain), category, week, rules)
+
+    def rank_codes(
+        self,
+        store: Int[ndarray, " key"],
+        category: Int[ndarray, " key"],
+        week: Int[ndarray, " key"],
+        rules: OccasionRules,
+    ) -> Slates:
+        """The slate of every key, where `store` is a choice store or `chain`."""
         order = np.lexsort((week, store))
         shape = (len(order), rules.alternatives)
         product = np.full(shape, PADDING, np.int32)

@@ -19,7 +19,6 @@ from numpy import ndarray
 from malles.occasions.price_kernels import cell_medians, infer
 from malles.vocabulary import Catalogue
 
-
 DECIMALS = 4
 """Unit prices are cents divided by units; four decimals undo the rounding to single precision."""
 

@@ -42,7 +42,8 @@ def mark_promotions(product, store, week, row_start, stores, row_product, row_ki
 def mark_offers(product, customer, timestamp, offer_start, code, start, end, edges, members, bit, bits):
     """Set `bit` where an offer of the customer is valid and its bundle holds the product.
 
-    An offer still holds at the midnight that ends its last day."""
+    An offer still holds at the midnight that ends its last day.
+    """
     for i in range(product.shape[0]):
         c = customer[i]
         if c < 0 or c + 1 >= len(offer_start):

@@ -36,6 +36,30 @@ class PromotionIndex:
         )
         return bits
 
+    def announced_by_most(
+        self, product: Int32[ndarray, "row alternative"], week: Int[ndarray, " row"]
+    ) -> UInt8[ndarray, "row alternative"]:
+        """The bits that at least half of the stores with announcements in that week carry."""
+        bits = np.zeros(product.shape, np.uint8)
+        for w in np.unique(week).tolist():
+            if (w + 1) * self.stores >= len(self.row_start):
+                continue
+            edges = self.row_start[w * self.stores : (w + 1) * self.stores + 1]
+            active = int((np.diff(edges) > 0).sum())
+            rows, (low, high) = week == w, (edges[0], edges[-1])
+            if not active or not rows.any():
+                continue
+            codes = int(max(product[rows].max(), self.row_product[low:high].max())) + 1
+            common = np.zeros(codes, np.uint8)
+            for bit in (Promotion.DISPLAY, Promotion.MAILER, Promotion.MAILER_PAGE):
+                carried = self.row_product[low:high][(self.row_kind[low:high] & bit) > 0]
+                common |= np.where(2 * np.bincount(carried, minlength=codes) >= active, bit, 0).astype(
+                    np.uint8
+                )
+            shown = product[rows]
+            bits[rows] = np.where(shown >= 0, common[np.maximum(shown, 0)], 0)
+        return bits
+
     def add_coupons(
         self,
         bits: UInt8[ndarray, "row alternative"],

@@ -65,7 +65,9 @@ def build_split(
         UsageError: the weeks overlap or a share is not in [0, 1).
     """
     if not fit[0] <= fit[1] < valid[0] <= valid[1] < test[0] <= test[1]:
-        raise UsageError(f"weeks overlap: fit {fit}, valid {valid}, test {test}; each must end before the next begins")
+        raise UsageError(
+            f"weeks overlap: fit {fit}, valid {valid}, test {test}; each must end before the next begins"
+        )
     for name, share in (("cold_customers", cold_customers), ("cold_groups", cold_groups)):
         if not 0.0 <= share < 1.0:
             raise UsageError(f"{name} is {share}; expected a share from 0 up to, not including, 1")
