@@ -188,7 +188,7 @@ def _climb(
     for count in range(iterations):
         gradient = at.gradient - penalty * b
         step = np.linalg.lstsq(-at.hessian + np.diag(penalty), gradient, rcond=1e-12)[0] if len(b) else b
-        if float(gradient @ step) < 1e-9:  # twice the log-likelihood still to be gained
+        if float(gradient @ step) < 1e-13 * (1.0 + abs(at.log_likelihood)):  # twice what is still to be gained
             return b, at, count, LogitStatus.CONVERGED
         value = at.log_likelihood - 0.5 * float(penalty @ b**2)
         for _ in range(30):
