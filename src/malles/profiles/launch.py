@@ -1,7 +1,9 @@
 """Features for a category without a past: prices, promotion, attributes, and behaviour in other categories.
 
-Nothing here looks at a line of the occasion's category (with `hide="group"`: of its whole group); deleting all
-of them leaves every number equal to the last bit. All sums are over strictly earlier weeks (the shop) or seconds
+Nothing here looks at a line of the occasion's category (with `hide="group"`: of its whole group);
+deleting all
+of them leaves every number equal to the last bit. All sums are over strictly earlier weeks (the shop) or
+seconds
 (the customer). See `docs/method/launch.md`.
 """
 
@@ -18,10 +20,14 @@ from malles.profiles.launch_kernels import crowding, slate_position
 from malles.vocabulary import Catalogue, ChoiceData, Occasions, Promotion, Regime
 
 Hide = Literal["category", "group"]
+Within = Literal["all", "group", "department"]
+WITHINS: tuple[Within, ...] = ("all", "group", "department")
 Table = Float32[ndarray, "occasion alternative"]
 
 
-def build_launch_features(catalogue: Catalogue, occasions: Occasions, *, hide: Hide = "category") -> ChoiceData:
+def build_launch_features(
+    catalogue: Catalogue, occasions: Occasions, *, hide: Hide = "category"
+) -> ChoiceData:
     """Features of every alternative that need no sales history of its category.
 
     Args:
@@ -47,8 +53,15 @@ class LaunchProfiles:
         slate = _Slate(self.past, occasions, self.hide)
         offer = _offer_features(slate)
         customer = _customer_traits(slate)
-        features = {**offer, **_strength_features(slate), **_taste_features(slate), **_matches(slate, offer, customer)}
-        stacked = np.stack([np.where(slate.present, f, 0) for f in features.values()], axis=2).astype(np.float32)
+        features = {
+            **offer,
+            **_strength_features(slate),
+            **_taste_features(slate),
+            **_matches(slate, offer, customer),
+        }
+        stacked = np.stack([np.where(slate.present, f, 0) for f in features.values()], axis=2).astype(
+            np.float32
+        )
         context = np.stack(list(customer.values()), axis=1).astype(np.float32)
         names = tuple(customer)
         return ChoiceData(occasions, stacked, tuple(features), context, names, Regime.LAUNCH)
@@ -79,9 +92,11 @@ class _Slate:
         query_key: Shaped[ndarray, "occasion query"],
         *,
         contests: bool,
-        within: Literal["all", "group", "department"] = "all",
+        within: Within = "all",
     ) -> Float32[ndarray, "occasion query value"]:
-        """Sums by key outside the hidden category, over all cells or those of the same group or department."""
+        """Sums by key outside the hidden category, over all cells or those of the same group or
+        department.
+        """
         if contests:
             _, cell, past = self.past.contests
             time = self.occasions.week
@@ -102,7 +117,7 @@ class _Slate:
             total = sums(self.cells.department[cell], self.department)
         else:
             total = sums(None, self.cell)
-        return ((total - sums(hidden_of_line, self.hidden)) / UNIT).astype(np.float32)
+        return np.asarray((total - sums(hidden_of_line, self.hidden)) / UNIT, np.float32)
 
 
 def _offer_features(s: _Slate) -> dict[str, Table]:
@@ -110,12 +125,16 @@ def _offer_features(s: _Slate) -> dict[str, Table]:
     o, p, products = s.occasions, s.present, s.past.products
     log_price = np.where(p, np.log(np.maximum(o.price, 0.01)), 0).astype(np.float32)
     log_list = np.where(p, np.log(np.maximum(o.list_price, 0.01)), 0).astype(np.float32)
-    discount = np.where(p, np.clip(1 - o.price / np.maximum(o.list_price, 0.01), 0, 0.9), 0).astype(np.float32)
+    discount = np.where(p, np.clip(1 - o.price / np.maximum(o.list_price, 0.01), 0, 0.9), 0).astype(
+        np.float32
+    )
     amount = products.amount[s.product]
     known = p & np.isfinite(amount) & (amount > 0)
     log_amount = np.where(known, np.log(np.where(known, amount, 1.0)), 0).astype(np.float32)
     mean_amount = log_amount.sum(1, keepdims=True) / np.maximum(known.sum(1, keepdims=True), 1)
-    log_amount = np.where(known, log_amount, mean_amount).astype(np.float32)  # unknown: as the slate's known ones
+    log_amount = np.where(known, log_amount, mean_amount).astype(
+        np.float32
+    )  # unknown: as the slate's known ones
     unit = np.where(p, log_price - log_amount, 0).astype(np.float32)
     unit_list = np.where(p, log_list - log_amount, 0).astype(np.float32)
     bits = {bit: (p & ((o.promotion & bit) > 0)).astype(np.float32) for bit in Promotion}
@@ -166,7 +185,9 @@ def _offer_features(s: _Slate) -> dict[str, Table]:
 
 
 def _strength_features(s: _Slate) -> dict[str, Table]:
-    """Wins against expected wins of the manufacturer, the size and both together, in other categories' contests."""
+    """Wins against expected wins of the manufacturer, the size and both together, in other categories'
+    contests.
+    """
     product, _, _ = s.past.contests
     products = s.past.products
     sizes = int(products.size.max(initial=0)) + 1
@@ -180,7 +201,7 @@ def _strength_features(s: _Slate) -> dict[str, Table]:
     }
     out: dict[str, Table] = {}
     for name, (of_row, of_query) in keys.items():
-        for within in ("all", "group", "department"):
+        for within in WITHINS:
             if name == "manufacturer_size" and within == "department":
                 continue
             total = s.elsewhere(of_row, of_query, contests=True, within=within)
@@ -194,18 +215,21 @@ def _strength_features(s: _Slate) -> dict[str, Table]:
                 out[f"{name}_in_group"] = np.log1p(expected)
     label = products.private_label[product].astype(np.int64)
     of_query = s.private_label.astype(np.int64)
-    for within in ("group", "department"):
+    for within in WITHINS[1:]:
         total = s.elsewhere(label, of_query, contests=True, within=within)
         out[f"label_strength_{within}"] = np.log((total[:, :, 1] + 10) / (total[:, :, 2] + 10))
     return out
 
 
 def _customer_traits(s: _Slate) -> dict[str, Float32[ndarray, " occasion"]]:
-    """How the customer buys in other categories: label, discount, announced promotion, price tier, amounts."""
+    """How the customer buys in other categories: label, discount, announced promotion, price tier,
+    amounts.
+    """
     at = {name: k for k, name in enumerate(TRAITS)}
     customer = s.past.lines.customer
     out: dict[str, ndarray] = {}
-    for within, shrink in (("all", 20.0), ("department", 10.0), ("group", 5.0)):
+    for within in WITHINS:
+        shrink = {"all": 20.0, "department": 10.0, "group": 5.0}[within]
         total = s.elsewhere(customer, s.customer, contests=False, within=within)[:, 0]
         count = total[:, at["count"]]
         if within == "all":
@@ -232,10 +256,13 @@ def _taste_features(s: _Slate) -> dict[str, Table]:
         of_line = codes[lines.product]
         width = int(codes.max(initial=0)) + 1
         own_key = pair(lines.customer, of_line, width)
-        for within, weight in (("all", 30.0), ("department", 15.0), ("group", 8.0)):
+        for within in WITHINS:
+            weight = {"all": 30.0, "department": 15.0, "group": 8.0}[within]
             if name == "size" and within == "department":
                 continue
-            own = s.elsewhere(own_key, pair(s.customer, of_query, width), contests=False, within=within)[:, :, 0]
+            own = s.elsewhere(own_key, pair(s.customer, of_query, width), contests=False, within=within)[
+                :, :, 0
+            ]
             mine = s.elsewhere(lines.customer, s.customer, contests=False, within=within)[:, :, 0]
             everyone = s.elsewhere(of_line, of_query, contests=False, within=within)[:, :, 0]
             nothing = np.zeros((len(lines),), np.int64)
@@ -251,7 +278,7 @@ def _matches(s: _Slate, offer: dict[str, Table], customer: dict[str, ndarray]) -
     number = np.maximum(s.present.sum(1, keepdims=True), 1)
 
     def centred(name: str) -> Table:
-        return offer[name] - np.where(s.present, offer[name], 0).sum(1, keepdims=True) / number
+        return np.asarray(offer[name] - np.where(s.present, offer[name], 0).sum(1, keepdims=True) / number)
 
     liked = {
         "private_label": ("private_label",),

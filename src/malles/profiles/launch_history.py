@@ -24,12 +24,15 @@ DISCOUNTED = 0.05
 
 FIRST_PLACES = 20
 CONTEST_WEEKS = 8
-"""A contest of a week is among the 20 products of a cell that sold most in the 8 weeks before: the form of a slate."""
+"""A contest of a week is among the 20 products of a cell that sold most in the 8 weeks before: the form
+of a slate."""
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Products cut into cells: the choice categories, then for each group its products outside every category."""
+    """Products cut into cells: the choice categories, then for each group its products outside every
+    category.
+    """
 
     of_product: Int32[ndarray, " product"]
     group: Int32[ndarray, " cell"]
@@ -91,16 +94,6 @@ def pair(a: Shaped[ndarray, "..."], b: Shaped[ndarray, "..."], width: int) -> In
     return np.where((a < 0) | (b < 0), -1, a.astype(np.int64) * width + b)
 
 
-@dataclass(frozen=True)
-class LineTraits:
-    """What each line says about its buyer, against what its cell had said before its week. All in 1/1024."""
-
-    traits: Int64[ndarray, "line trait"]
-    """Count, private label and its expectation, discount and its expectation, display and its expectation, mailer and
-    its expectation, deviation of log list price, of log list price per amount, of log amount, and number of known
-    amounts: 13 columns (`TRAITS`)."""
-
-
 TRAITS = (
     "count",
     "private_label",
@@ -116,6 +109,10 @@ TRAITS = (
     "amount_deviation",
     "amount_known",
 )
+"""What each line says of its buyer (in 1/1024): whether it was private label, discounted, displayed, mailed, with
+the share of its cell before its week as expectation; and how its list price, list price per amount and amount
+deviate from its cell's mean logarithm. Lines whose cell held under 20 lines before say nothing.
+"""
 
 
 class PastOfShop:
@@ -147,7 +144,9 @@ class PastOfShop:
             ],
             axis=1,
         ).astype(np.int64)
-        seen = np.concatenate([flags, np.stack([log_list, log_amount, np.where(known, log_list, 0)], axis=1)], axis=1)
+        seen = np.concatenate(
+            [flags, np.stack([log_list, log_amount, np.where(known, log_list, 0)], axis=1)], axis=1
+        )
         before = Past(lines.week, seen).sums(self.cell, self.cell[:, None], lines.week)[:, 0].astype(float)
         count, of_known = np.maximum(before[:, 0], 1), np.maximum(before[:, 5], 1)
         enough, enough_known = before[:, 0] >= 20, before[:, 5] >= 20  # a mean of fewer lines says little
@@ -155,15 +154,20 @@ class PastOfShop:
         actual = UNIT * flags[:, 1:5] * enough[:, None]
         price_deviation = (log_list - before[:, 6] / count) * enough
         amount_deviation = (log_amount - before[:, 7] / of_known) * (enough_known & known)
-        unit_deviation = (log_list - log_amount - (before[:, 8] - before[:, 7]) / of_known) * (enough_known & known)
-        deviations = np.clip(np.stack([price_deviation, unit_deviation, amount_deviation], axis=1), -2 * UNIT, 2 * UNIT)
+        unit_deviation = (log_list - log_amount - (before[:, 8] - before[:, 7]) / of_known) * (
+            enough_known & known
+        )
+        deviations = np.stack([price_deviation, unit_deviation, amount_deviation], axis=1)
+        deviations = np.clip(deviations, -2 * UNIT, 2 * UNIT)
         both = np.stack([actual, expected], axis=2).reshape(len(lines), 8)
         columns = [UNIT * enough[:, None], both, np.rint(deviations), UNIT * (enough_known & known)[:, None]]
         return np.concatenate(columns, axis=1).astype(np.int64)
 
     @cached_property
     def contests(self) -> tuple[Int64[ndarray, " row"], Int64[ndarray, " row"], Past]:
-        """(product, cell, Past of [rows, wins, expected wins, list price deviation, discounted wins]) of weekly contests."""
+        """(product, cell, Past of [rows, wins, expected wins, list price deviation, discounted wins]) of
+        weekly contests.
+        """
         return build_contests(self.lines, self.cells, len(self.products))
 
     @cached_property
@@ -176,16 +180,19 @@ class PastOfShop:
         if len(table.week):
             pairs = np.unique(table.week.astype(np.int64) * len(self.catalogue.store_key) + table.store)
             stores += np.bincount(pairs // len(self.catalogue.store_key), minlength=weeks)[:weeks]
-        for k, bit in enumerate((Promotion.DISPLAY, Promotion.MAILER, Promotion.MAILER_PAGE)):
+        kinds = (Promotion.DISPLAY, Promotion.MAILER, Promotion.MAILER_PAGE)
+        for k, bit in enumerate(kinds):
             rows = (table.kind & bit) > 0
             at = table.week[rows].astype(np.int64) * P + table.product[rows]
-            out[:, :, k] = np.bincount(at, minlength=weeks * P).reshape(weeks, P) / np.maximum(stores, 1)[:, None]
+            out[:, :, k] = (
+                np.bincount(at, minlength=weeks * P).reshape(weeks, P) / np.maximum(stores, 1)[:, None]
+            )
         return out
 
 
 def log_fixed(value: Shaped[ndarray, " line"]) -> Int64[ndarray, " line"]:
     """Logarithm in 1/1024."""
-    return np.rint(UNIT * np.log(np.maximum(value.astype(np.float64), 1e-3))).astype(np.int64)
+    return np.asarray(np.rint(UNIT * np.log(np.maximum(value.astype(np.float64), 1e-3))), np.int64)
 
 
 def promotion_of_lines(table: PromotionTable, lines: Lines, products: int) -> Int64[ndarray, " line"]:
@@ -201,11 +208,13 @@ def promotion_of_lines(table: PromotionTable, lines: Lines, products: int) -> In
 def build_contests(
     lines: Lines, cells: Cells, products: int
 ) -> tuple[Int64[ndarray, " row"], Int64[ndarray, " row"], Past]:
-    """Weekly contests: who won among the leading products of each cell, and what an equal chance would have given.
+    """Weekly contests: who won among the leading products of each cell, and what an equal chance would
+    have given.
 
         expected wins of j in week w = lines of the leaders of its cell in week w / number of leaders
 
-    Leaders are the 20 products of the cell with most lines in the 8 weeks before; cells with under three leaders hold none.
+    Leaders are the 20 products of the cell with most lines in the 8 weeks before; cells with under three
+    leaders hold none.
     """
     weeks = int(lines.week.max(initial=0)) + 2
     count = np.bincount(lines.product.astype(np.int64) * weeks + lines.week, minlength=products * weeks)
@@ -227,7 +236,11 @@ def build_contests(
         live, cell = live[leaders[cell] >= 3], cell[leaders[cell] >= 3]
         wins = count[live, week]
         expected = np.bincount(cell, weights=wins, minlength=len(cells)) / np.maximum(leaders, 1)
-        rows.append(np.stack([np.full(len(live), week), live, cell, wins, UNIT * expected[cell], count_cheap[live, week]]))
+        rows.append(
+            np.stack(
+                [np.full(len(live), week), live, cell, wins, UNIT * expected[cell], count_cheap[live, week]]
+            )
+        )
     table = np.rint(np.concatenate(rows, axis=1)).astype(np.int64) if rows else np.zeros((6, 0), np.int64)
     value = np.stack([np.full(table.shape[1], UNIT), UNIT * table[3], table[4], UNIT * table[5]], axis=1)
     return table[1], table[2], Past(table[0], value)

@@ -9,13 +9,21 @@ from numpy import ndarray
 
 @njit(cache=True)
 def sums_before(
-    line_key: ndarray, line_value: ndarray, line_time: ndarray, query_key: ndarray, query_time: ndarray, order: ndarray, keys: int
+    line_key: ndarray,
+    line_value: ndarray,
+    line_time: ndarray,
+    query_key: ndarray,
+    query_time: ndarray,
+    order: ndarray,
+    keys: int,
 ) -> ndarray:
     """Sum of `line_value` by key over lines of strictly earlier time.
 
-        out[n, q, k] = sum of line_value[i, k] over lines i with line_key[i] = query_key[n, q], line_time[i] < query_time[n]
+        out[n, q, k] = sum of line_value[i, k] over lines i with line_key[i] = query_key[n, q],
+        line_time[i] < query_time[n]
 
-    Lines must be sorted by time; `order` sorts the queries by time. A negative key counts nothing and is told nothing.
+    Lines must be sorted by time; `order` sorts the queries by time. A negative key counts nothing and is
+    told nothing.
     Values are integers, so that adding and subtracting is exact and a deleted line leaves no trace.
     """
     width = line_value.shape[1]
@@ -40,9 +48,17 @@ def sums_before(
 
 @njit(cache=True)
 def last_before(
-    line_key: ndarray, line_value: ndarray, line_time: ndarray, query_key: ndarray, query_time: ndarray, order: ndarray, keys: int
+    line_key: ndarray,
+    line_value: ndarray,
+    line_time: ndarray,
+    query_key: ndarray,
+    query_time: ndarray,
+    order: ndarray,
+    keys: int,
 ) -> ndarray:
-    """The value of the latest line of the key with strictly earlier time; 0 where there is none. Lines sorted by time."""
+    """The value of the latest line of the key with strictly earlier time; 0 where there is none. Lines
+    sorted by time.
+    """
     last = np.zeros(keys, np.int64)
     out = np.zeros(query_key.shape, np.int64)
     i = 0
@@ -62,8 +78,10 @@ def last_before(
 def crowding(present: ndarray, log_price: ndarray, manufacturer: ndarray, size: ndarray) -> ndarray:
     """How close the other alternatives of a slate are.
 
-    Columns: others of the manufacturer, others of the size, others of both, others of the same manufacturer and price
-    (within 1 %), others within 10 % of the price, distance to the nearest other log price, kinds (manufacturer x size).
+    Columns: others of the manufacturer, others of the size, others of both, others of the same
+    manufacturer and price
+    (within 1 %), others within 10 % of the price, distance to the nearest other log price, kinds
+    (manufacturer x size).
     """
     N, J = present.shape
     out = np.zeros((N, J, 7), np.float32)
@@ -98,7 +116,9 @@ def crowding(present: ndarray, log_price: ndarray, manufacturer: ndarray, size: 
 
 @njit(cache=True)
 def slate_position(present: ndarray, value: ndarray) -> ndarray:
-    """Share of the other alternatives of the slate with a smaller value, ties half: in [0, 1], 0.5 where it stands alone."""
+    """Share of the other alternatives of the slate with a smaller value, ties half: in [0, 1], 0.5 where
+    it stands alone.
+    """
     N, J = present.shape
     out = np.zeros((N, J), np.float32)
     for n in range(N):
