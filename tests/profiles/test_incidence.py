@@ -60,7 +60,9 @@ def random_lines(seed: int, days: int = 84, n: int = 900) -> Lines:
 
 def test_lines_add_up_to_trips_and_category_purchases():
     """One basket with two products of category 0 (1 + 3 units), one of category 1, one without a category."""
-    p = build_purchases(lines([(0, 0, 0, 7, 1, 1), (0, 0, 1, 7, 1, 3), (0, 0, 2, 7, 1, 2), (0, 0, 4, 7, 1, 9)]), CATEGORY)
+    p = build_purchases(
+        lines([(0, 0, 0, 7, 1, 1), (0, 0, 1, 7, 1, 3), (0, 0, 2, 7, 1, 2), (0, 0, 4, 7, 1, 9)]), CATEGORY
+    )
     assert len(p) == 1
     np.testing.assert_array_equal(p.category, [0, 1])
     np.testing.assert_array_equal(p.units, [4, 2])

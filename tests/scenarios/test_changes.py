@@ -59,7 +59,8 @@ def test_the_given_occasions_stay_as_they_were():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{}, {"relative": 0.1, "absolute": 1.0}, {"relative": -1.0}, {"absolute": 0.0}, {"absolute": np.inf}]
+    "wrong",
+    [{}, {"relative": 0.1, "absolute": 1.0}, {"relative": -1.0}, {"absolute": 0.0}, {"absolute": np.inf}],
 )
 def test_an_impossible_price_is_refused_in_one_sentence(wrong):
     with pytest.raises(ConfigError, match=r"relative|absolute"):

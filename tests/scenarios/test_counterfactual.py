@@ -54,7 +54,9 @@ def test_a_price_cut_by_hand():
 
 
 def test_the_sources_of_the_units_add_up_to_the_change():
-    cut = compare_worlds(market(), Scenario("cut", (PriceChange(5, relative=-0.3),)), logit, product=5, seed=2)
+    cut = compare_worlds(
+        market(), Scenario("cut", (PriceChange(5, relative=-0.3),)), logit, product=5, seed=2
+    )
     assert sum(e.value for e in cut.diversion.values()) == pytest.approx(1.0)
 
 
@@ -65,14 +67,18 @@ def test_what_a_delisted_product_loses_is_its_base():
 
 
 def test_the_interval_with_draws_covers_the_expected_change_and_is_the_wider():
-    cut = compare_worlds(market(), Scenario("cut", (PriceChange(5, relative=-0.2),)), logit, product=5, seed=4)
+    cut = compare_worlds(
+        market(), Scenario("cut", (PriceChange(5, relative=-0.2),)), logit, product=5, seed=4
+    )
     wide, narrow = cut.units.change, cut.units.expected_change
     assert wide.low < wide.value < wide.high
     assert wide.high - wide.low > narrow.high - narrow.low
 
 
 def test_common_random_numbers_make_the_difference_quieter_than_two_markets():
-    cut = compare_worlds(market(), Scenario("cut", (PriceChange(5, relative=-0.01),)), logit, product=5, seed=5)
+    cut = compare_worlds(
+        market(), Scenario("cut", (PriceChange(5, relative=-0.01),)), logit, product=5, seed=5
+    )
     spread = (cut.units.change.high - cut.units.change.low) / 3.92
     independent = np.sqrt(2 * cut.units.base)  # two Poisson markets
     assert spread < 0.5 * independent

@@ -268,9 +268,9 @@ def _simulate_week(
     at = np.arange(len(trips))
     turn = at - np.maximum.accumulate(np.where(first, at, 0))  # 0 = the household's first trip of the week
     units, other, buys = np.zeros(C), np.zeros(C), np.zeros(C)
-    cells: list[
-        ndarray
-    ] = []  # of the purchases drawn: trip, category, units drawn, E[units], E[products], P(other)
+    best, likely = np.zeros(C), np.zeros((2, C))  # the likeliest cell on a shelf: its trip, its expected units
+    # of the purchases drawn: trip, category, units drawn, E[units], E[products], P(other)
+    cells: list[ndarray] = []
     for r in range(int(turn.max(initial=-1)) + 1):
         rows = np.flatnonzero(turn == r)
         X = describe_trips(history, market, trips.customer[rows], trips.store[rows], trips.timestamp[rows])
@@ -285,6 +285,11 @@ def _simulate_week(
         buys += np.bincount(category, buy, minlength=C)
         u = uniform(seed, week, trips.customer[trip], turn[trip] * C + category)
         hit = np.flatnonzero(u < buy)
+        shelf_units = (buy * said.units * (1 - off)).reshape(len(rows), C)
+        top = shelf_units.argmax(0)
+        better = shelf_units[top, np.arange(C)] > best
+        best[better] = shelf_units[top, np.arange(C)][better]
+        likely[:, better] = np.stack([rows[top], best])[:, better]
         draw = turn[trip[hit]] * C + category[hit]
         # for the memory of this week's next trip the category and the units matter, the product does not yet
         count = draw_units(said.units[hit], uniform(seed, week, trips.customer[trip[hit]], UNITS + draw))
@@ -304,11 +309,15 @@ def _simulate_week(
     trip, category, count = (table[i].astype(np.int64) for i in range(3))
     expected, off = table[3], table[5]
     on_shelf = np.flatnonzero(shelf.row[trips.store[trip], category] >= 0)
-    occasions = slate_occasions(shelf, trips, trip[on_shelf], category[on_shelf], week)
+    # a category that nobody happened to buy on a shelf still has expected units: its likeliest trip stands for them
+    alone = np.flatnonzero((best > 0) & (np.bincount(category[on_shelf], minlength=C) == 0))
+    asked_trip = np.concatenate([trip[on_shelf], likely[0, alone].astype(np.int64)])
+    asked_category = np.concatenate([category[on_shelf], alone])
+    occasions = slate_occasions(shelf, trips, asked_trip, asked_category, week)
     probability = np.asarray(deciders.choose(occasions, lines), float)
-    weight = (expected * (1 - off))[on_shelf]
-    by_category = np.bincount(category[on_shelf], weight, minlength=C)
-    weight = weight * ((units - other) / np.maximum(by_category, 1e-9))[category[on_shelf]]
+    weight = np.concatenate([(expected * (1 - off))[on_shelf], likely[1, alone]])
+    by_category = np.bincount(asked_category, weight, minlength=C)
+    weight = weight * ((units - other) / np.maximum(by_category, 1e-9))[asked_category]
     short, long = (_shares(past, week, w, world.category_of_product, C) for w in (1, 8))
     solved = solve_week(
         probability, occasions.product, weight, short, long, deciders.reaction, world.category_of_product, C
@@ -350,7 +359,7 @@ def _simulate_week(
     history.memory.last_product[trips.customer[trip], category] = items[:, 0]
     drawn = np.bincount(category, count, minlength=C).astype(np.int64)
     return WeekResult(
-        week, len(trips), units, drawn, buys, other, product_units, final, solved.fixed_point, len(on_shelf)
+        week, len(trips), units, drawn, buys, other, product_units, final, solved.fixed_point, len(occasions)
     )
 
 
