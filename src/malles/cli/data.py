@@ -8,8 +8,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table as Grid
-from rich.text import Text
 
 from malles.data.home import list_datasets, read_manifest, register_file, registered
 from malles.data.sources import SOURCES
@@ -20,6 +18,10 @@ out = Console()
 
 _JSON = typer.Option("--json", help="Print JSON.")
 _HOME = typer.Option("--home", help="Data home (default $MALLES_HOME or .malles).")
+
+
+def _line(text: str) -> None:
+    out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _entries(home: Path | None) -> list[dict[str, Any]]:
@@ -75,12 +77,17 @@ def list_command(as_json: Annotated[bool, _JSON] = False, home: Annotated[Path |
     if as_json:
         typer.echo(json.dumps(entries, ensure_ascii=False))
         return
-    grid = Grid(show_lines=True)
-    for column in ("name", "origin", "licence", "rows", "state", "how to get it"):
-        grid.add_column(column, overflow="fold")
     for entry in entries:
-        grid.add_row(*(Text(str(entry[k])) for k in ("name", "origin", "licence", "rows", "state", "how")))
-    out.print(grid)
+        out.print(entry["name"], style="bold", highlight=False, markup=False, soft_wrap=True)
+        for label, key in (
+            ("origin", "origin"),
+            ("licence", "licence"),
+            ("size", "rows"),
+            ("state", "state"),
+            ("get it", "how"),
+        ):
+            if entry[key]:
+                _line(f"  {label:8} {entry[key]}")
 
 
 @data_app.command("add")
@@ -119,23 +126,20 @@ def show_command(
 
 
 def _print_entry(entry: dict[str, Any]) -> None:
-    def line(text: str) -> None:
-        out.print(text, highlight=False, markup=False)
-
-    line(str(entry["name"]))
+    _line(str(entry["name"]))
     for key in ("origin", "licence", "how", "state", "currency", "time_zone", "fingerprint"):
         if entry.get(key):
-            line(f"  {key}: {entry[key]}")
+            _line(f"  {key}: {entry[key]}")
     for table, parts in entry.get("tables", {}).items():
-        line(f"  {table}: {parts['rows']['rows']:,} rows")
+        _line(f"  {table}: {parts['rows']['rows']:,} rows")
     provenance = entry.get("provenance", {})
     for table, report in {
         **{k: provenance[k] for k in ("transactions", "promotions") if k in provenance},
         **provenance.get("imports", {}),
     }.items():
-        line(
+        _line(
             f"  {table}: {report['records']:,} records = {report['accepted']:,} accepted + "
             f"{report['quarantined']:,} quarantined"
         )
         for cause, count in report.get("causes", {}).items():
-            line(f"    {count:>9,}  {cause}")
+            _line(f"    {count:>9,}  {cause}")

@@ -81,9 +81,10 @@ def _print_preview(preview: Preview, *, as_json: bool) -> None:
         f"{preview.file}: {preview.records:,} records, {preview.quarantined:,} unreadable as text",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
     for canonical, column in preview.columns.items():
-        out.print(f"  {canonical} = {column!r}", highlight=False, markup=False)
+        out.print(f"  {canonical} = {column!r}", highlight=False, markup=False, soft_wrap=True)
     for canonical, column in preview.suggested.items():
         out.print(
             f"  {canonical}: not named; perhaps {column!r} (add under [columns]: {canonical} = {column!r})",
@@ -91,7 +92,12 @@ def _print_preview(preview: Preview, *, as_json: bool) -> None:
             markup=False,
         )
     for canonical in preview.missing:
-        out.print(f"  {canonical}: required, and nothing like it was found", highlight=False, markup=False)
+        out.print(
+            f"  {canonical}: required, and nothing like it was found",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     _print_rows([dict(r) for r in preview.rows])
 
 
@@ -114,12 +120,18 @@ def _print_report(report: ImportReport, name: str, folder: Path) -> None:
         f"{report.quarantined:,} quarantined",
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
     for cause, count in report.causes.items():
-        out.print(f"  quarantined {count:>9,}  {cause}", highlight=False, markup=False)
+        out.print(f"  quarantined {count:>9,}  {cause}", highlight=False, markup=False, soft_wrap=True)
     for rule in report.rules:
         if rule.effect != "refused" and rule.lines:
-            out.print(f"  {rule.effect:>11} {rule.lines:>9,}  {rule.rule}", highlight=False, markup=False)
+            out.print(
+                f"  {rule.effect:>11} {rule.lines:>9,}  {rule.rule}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
     skipped = [r for r in report.rules if r.skipped]
     if skipped:
         out.print(
@@ -128,6 +140,6 @@ def _print_report(report: ImportReport, name: str, folder: Path) -> None:
             markup=False,
         )
     for note in report.notes:
-        out.print(f"  note: {note}", highlight=False, markup=False)
+        out.print(f"  note: {note}", highlight=False, markup=False, soft_wrap=True)
     _print_rows([dict(r) for r in report.head])
-    log.print(f"written to {folder}", highlight=False, markup=False)
+    log.print(f"written to {folder}", highlight=False, markup=False, soft_wrap=True)

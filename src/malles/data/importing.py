@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from malles.data.cleaning import RuleCount, clean_transactions
+from malles.data.cleaning import RuleCount, clean_transactions, ruled_products
 from malles.data.columns import ColumnMap, match_columns, suggest_column
 from malles.data.files import read_file
 from malles.data.records import REFUSED, Records
@@ -311,7 +311,8 @@ def finish_transactions(
     hierarchy: list[str] = []
     if products is not None:
         hierarchy = [c for c in ("category", "subcategory") if c in products.columns]
-        keyed = products.select(pl.col("product").cast(pl.String).alias("_key"), *hierarchy).unique(
+        ruled = ruled_products(products)
+        keyed = ruled.select(pl.col("product").cast(pl.String).alias("_key"), *hierarchy).unique(
             "_key", keep="first"
         )
         frame = (

