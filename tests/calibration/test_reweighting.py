@@ -64,6 +64,6 @@ def test_missing_attributes_are_refused():
     with pytest.raises(DataError, match="not finite"):
         balance_weights(np.array([[np.nan], [1.0]]), np.array([0.5]), ["age"])
     with pytest.raises(DataError, match="one of each per margin"):
-        balance_weights(np.ones((2, 2)), np.array([0.5]), ["age"])
+        balance_weights(np.ones((2, 1)), np.array([0.5]), ["age", "income"])
     with pytest.raises(DataError, match="above 0"):
         balance_weights(np.ones((2, 1)), np.array([1.0]), ["age"], np.array([0.0, 1.0]))

@@ -22,6 +22,7 @@ def test_true_probabilities_lie_on_the_diagonal(coins):
     assert curve.count.sum() == 20_000
 
     assert curve.calibration_error < 0.01
+    assert curve.to_frame().columns == ["predicted", "observed", "low", "high", "count"]
     inside = (curve.low <= curve.predicted) & (curve.predicted <= curve.high)
     assert inside.mean() >= 0.8
 

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from malles.errors import OccasionError, UsageError
-from malles.evaluation.comparison import compare_models, compare_units
+from malles.errors import DataError, OccasionError, UsageError
+from malles.evaluation.comparison import compare_binary, compare_models, compare_units
 from malles.evaluation.metrics import score_choices
 
 
@@ -99,3 +99,16 @@ def test_units_are_compared_on_purchases_only():
 
 def test_tables_can_be_joined(table):
     assert len(table.joined(table).scores) == 48
+
+
+def test_yes_or_no_predictions_by_hand():
+    """Chances .8 (yes) and .5 (no): -(log .8 + log .5) / 2 and (.04 + .25) / 2."""
+    chances = {"model": np.array([0.8, 0.5]), "coin": np.array([0.5, 0.5])}
+    table = compare_binary(chances, np.array([True, False]), np.arange(2), "coin", np.random.default_rng(0))
+    assert table.score("model", "binary_log_loss").value == pytest.approx(-(np.log(0.8) + np.log(0.5)) / 2)
+    assert table.score("model", "binary_brier_loss").value == pytest.approx(0.145)
+    assert table.score("model", "binary_calibration_error").value == pytest.approx((0.2 + 0.5) / 2)
+    assert table.score("coin", "binary_calibration_error").value == pytest.approx(0.0)
+    assert len(table.differences) == 3
+    with pytest.raises(DataError, match="some outside"):
+        compare_binary({"m": np.array([1.2])}, np.array([True]), np.arange(1), "m", np.random.default_rng(0))

@@ -132,6 +132,7 @@ def test_wape_needs_units():
 def test_every_metric_says_which_way_is_good():
     assert len(CHOICE_METRICS) == 8
     assert len(UNIT_METRICS) == 6
+    assert len(METRICS) == 17
     for name, metric in METRICS.items():
         if name != "units_bias":
             assert metric.higher_is_better == name.endswith("_score")

@@ -41,6 +41,8 @@ def test_one_product_by_hand():
     assert found.zero_response_error == pytest.approx(np.sqrt(0.125 / 3))
     assert found.response_error.value == pytest.approx(np.sqrt((0.15**2 + 0.25**2 + 0.1**2) / 3))
     assert found.appearances.tolist() == [[4, 4]] * 3
+    assert found.to_frame().columns == ["product", "realised", "predicted", "regular", "discounted"]
+    assert found.summary("x")["slope"] == pytest.approx(1.25)
 
 
 def test_true_probabilities_have_slope_one(draw_market):

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize_scalar, nnls
 from scipy.special import gammaln
 
 from malles.errors import DataError
+
+_TREND_WEEKS = 6
+"""A trend through fewer weeks is mostly the noise of its ends."""
 
 
 @dataclass(frozen=True)
@@ -18,15 +21,15 @@ class RateMap:
     """Factors by which simulated units are multiplied."""
 
     rate: Float[ndarray, " cell"]
-    """Posterior mean ratio of actual to simulated units; 1 where nothing was simulated or sold."""
+    """Posterior mean ratio of actual to simulated units; the centre where nothing was simulated."""
     centre: float
     """What the rates are shrunk towards."""
     strength: float
     """Units (after division by `dispersion`) of evidence that the prior is worth; `inf` = all cells share
     the centre.
     """
-    dispersion: float
-    """Variance of weekly units around rate x simulated, over the Poisson variance; at least 1."""
+    dispersion: Float[ndarray, " cell"]
+    """Variance of weekly units around rate x simulated, over the Poisson variance, as fitted; at least 1."""
     trend: float
     """Growth of the ratio per week, logarithmic, common to all cells; 0 without trend."""
     weeks: int
@@ -56,20 +59,25 @@ def fit_rate_map(
     *,
     centre: float | None = 1.0,
     trend: bool = False,
+    strength: float | None = None,
 ) -> RateMap:
     """Ratio of actual to simulated units per cell over the calibration weeks, by empirical Bayes.
 
-        A[c] ~ Poisson(r[c] S[c]) overdispersed by d,   r[c] ~ Gamma(mean centre, strength k)
-        rate[c] = (k centre + A[c] / d) / (k + S[c] / d)
+        A[c] ~ Poisson(r[c] S[c]) overdispersed by d[c],   r[c] ~ Gamma(mean centre, strength k)
+        rate[c] = (k centre + A[c] / d[c]) / (k + S[c] / d[c]),   d[c] = 1 + a + b m[c]
 
-    k maximises the marginal (negative-binomial) likelihood of all cells together; d is the Pearson
-    dispersion of weekly units around the cell's own ratio. A cell with few units stays near the centre.
+    k maximises the marginal (negative-binomial) likelihood of all cells together; a and b describe how much
+    more weekly units vary around the cell's own ratio than Poisson counts do, growing with the cell's mean
+    weekly units m (promotions move large categories by far more than chance). A cell with few units stays
+    near the centre.
 
     Args:
         actual: units sold per cell and calibration week.
         simulated: units simulated for the same cells and weeks.
         centre: what rates are shrunk towards; None = the ratio of all cells together.
-        trend: also fit one logarithmic growth of the ratio per week, shrunk to 0 by its own standard error.
+        trend: also fit one logarithmic growth of the ratio per week, shrunk to 0 by its own standard error;
+            with fewer than 6 weeks there is none. Off by default: it made forecasts worse.
+        strength: worth of the prior in units; None = estimated, 0 = plain ratios.
 
     Returns:
         The fitted map.
@@ -87,21 +95,37 @@ def fit_rate_map(
     ):
         raise DataError("units must be finite and at least 0.")
     weeks = actual.shape[1]
-    growth = _trend(actual, simulated) if trend and weeks >= 3 else 0.0
+    growth = _trend(actual, simulated) if trend and weeks >= _TREND_WEEKS else 0.0
     exposure = simulated * np.exp(growth * (np.arange(weeks) - (weeks - 1) / 2))
     A, S = actual.sum(axis=1), exposure.sum(axis=1)
     pooled = A.sum() / S.sum() if S.sum() > 0 and A.sum() > 0 else 1.0
     mean = pooled if centre is None else centre
     ratio = np.where(S > 0, A / np.where(S > 0, S, 1.0), mean)
-    expected = ratio[:, None] * exposure
-    used = expected > 0
-    freedom = used.sum() - np.count_nonzero(used.any(axis=1))
-    pearson = np.sum((actual[used] - expected[used]) ** 2 / expected[used])
-    dispersion = max(1.0, float(pearson / freedom)) if freedom > 0 else 1.0
+    dispersion = _dispersion(actual, ratio[:, None] * exposure)
     a, s = A / dispersion, S / dispersion
-    strength = _strength(a[S > 0], s[S > 0], mean)
-    rate = np.full(len(A), mean) if np.isinf(strength) else (strength * mean + a) / (strength + s)
-    return RateMap(np.where((S > 0) | (A > 0), rate, mean), float(mean), strength, dispersion, growth, weeks)
+    k = _strength(a[S > 0], s[S > 0], mean) if strength is None else strength
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rate = np.full(len(A), mean) if np.isinf(k) else (k * mean + a) / (k + s)
+    return RateMap(np.where(S > 0, rate, mean), float(mean), float(k), dispersion, growth, weeks)
+
+
+def _dispersion(actual: ndarray, expected: ndarray) -> ndarray:
+    """Variance over Poisson variance per cell: 1 + a + b m, a and b >= 0, fitted to Pearson statistics."""
+    used = expected > 0
+    freedom = used.sum(axis=1) - 1
+    mean = np.where(used, expected, 0.0).sum(axis=1) / np.maximum(used.sum(axis=1), 1)
+    safe = np.where(used, expected, 1.0)
+    pearson = np.where(used, (actual - safe) ** 2 / safe, 0.0).sum(axis=1) / np.maximum(freedom, 1)
+    known = freedom > 0
+    fitted = np.ones(len(actual))
+    if np.count_nonzero(known) < 3:
+        return fitted * max(1.0, float(pearson[known].mean())) if known.any() else fitted
+    design = np.column_stack([np.ones(len(mean)), mean])
+    for _ in range(5):  # the spread of a Pearson statistic is proportional to its mean
+        weight = np.sqrt(np.where(known, freedom, 0)) / fitted
+        excess, _ = nnls(design[known] * weight[known, None], (pearson[known] - 1) * weight[known])
+        fitted = 1.0 + design @ excess
+    return fitted
 
 
 def _strength(a: ndarray, s: ndarray, mean: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from jaxtyping import Bool, Float, Integer
 from numpy import ndarray
 
@@ -23,6 +24,10 @@ class CalibrationCurve:
     """Lower bound of the observed frequency, customers drawn with replacement."""
     high: Float[ndarray, " bin"]
     count: Integer[ndarray, " bin"]
+
+    def to_frame(self) -> pl.DataFrame:
+        """predicted, observed, low, high, count; one row per bin."""
+        return pl.DataFrame({name: getattr(self, name) for name in self.__dataclass_fields__})
 
     @property
     def calibration_error(self) -> float:

@@ -22,11 +22,13 @@ from malles.evaluation.bootstrap import (
     paired_difference,
 )
 from malles.evaluation.metrics import (
+    BINARY_METRICS,
     CHOICE_METRICS,
     METRICS,
     UNIT_METRICS,
     Metric,
     Terms,
+    binary_terms,
     choice_terms,
     unit_terms,
 )
@@ -213,6 +215,29 @@ def compare_units(
     }
     excluded = int(np.count_nonzero(~known))
     return _compare(terms, UNIT_METRICS, customer[known], reference, rng, draws, excluded)
+
+
+def compare_binary(
+    predictions: Mapping[str, Float[ndarray, " row"]],
+    happened: Bool[ndarray, " row"],
+    customer: Integer[ndarray, " row"],
+    reference: str,
+    rng: np.random.Generator,
+    *,
+    draws: int = DRAWS,
+) -> ScoreTable:
+    """Metrics of several models' yes-or-no predictions, for example incidence against the base rate.
+
+    Args:
+        predictions: predicted chance by model name.
+        happened: whether it did.
+        customer: who decided; the bootstrap draws customers.
+        reference: the model that differences are taken to.
+        rng: draws of the bootstrap.
+        draws: number of bootstrap draws.
+    """
+    terms = {name: binary_terms(p, happened) for name, p in predictions.items()}
+    return _compare(terms, BINARY_METRICS, customer, reference, rng, draws, 0)
 
 
 def _compare(

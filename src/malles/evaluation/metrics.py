@@ -280,7 +280,51 @@ UNIT_METRICS: dict[str, Metric] = {
 }
 """Metrics of units given the product bought. `units_bias` is best at 0."""
 
-METRICS: dict[str, Metric] = CHOICE_METRICS | UNIT_METRICS
+
+def binary_terms(probability: Float[ndarray, " row"], happened: Bool[ndarray, " row"]) -> Terms:
+    """What each yes-or-no prediction (incidence: does this trip buy in the category?) adds to its metrics.
+
+    Args:
+        probability: predicted chance, in [0, 1]; kept 1e-6 away from 0 and 1 before its logarithm.
+        happened: whether it did.
+    """
+    if len(happened) == 0 or not np.all((probability >= 0) & (probability <= 1)):
+        raise DataError(
+            f"binary scores need probabilities in [0, 1]; got {len(happened)} rows, some outside."
+        )
+    p, y = probability.astype(np.float64), happened.astype(np.float64)
+    safe = np.clip(p, 1e-6, 1 - 1e-6)
+    columns: dict[str, ndarray] = {
+        "rows": np.ones(len(p)),
+        "binary_loss": -np.log(np.where(happened, safe, 1 - safe)),
+        "binary_brier": (p - y) ** 2,
+    }
+    place = equal_mass_bins(p, CANDIDATE_BINS)
+    for b in range(CANDIDATE_BINS):
+        columns[f"binary_gap_{b}"] = np.where(place == b, p - y, 0.0)
+    return Terms(tuple(columns), np.column_stack(list(columns.values())))
+
+
+_BINARY = tuple(f"binary_gap_{b}" for b in range(CANDIDATE_BINS))
+
+BINARY_METRICS: dict[str, Metric] = {
+    m.name: m
+    for m in (
+        Metric("binary_log_loss", "Log-loss, bought or not (nats)", False, ("binary_loss", "rows"), _mean),
+        Metric("binary_brier_loss", "Brier score, bought or not", False, ("binary_brier", "rows"), _mean),
+        Metric(
+            "binary_calibration_error",
+            "Calibration error, bought or not",
+            False,
+            (*_BINARY, "rows"),
+            _gap,
+            True,
+        ),
+    )
+}
+"""Metrics of yes-or-no predictions, such as incidence."""
+
+METRICS: dict[str, Metric] = CHOICE_METRICS | UNIT_METRICS | BINARY_METRICS
 
 
 def score_choices(

@@ -38,6 +38,19 @@ class PromotionResponse:
     left_out: int
     """Products in the slates with too few appearances in one of the two states."""
 
+    def summary(self, model: str) -> dict[str, float | int | str]:
+        """One row of a table of models, in the columns of `ReportContent.promotion_summary`."""
+        return {
+            "model": model,
+            "products": len(self.product),
+            "correlation": self.correlation_score.value,
+            "slope": self.slope.value,
+            "slope_low": self.slope.low,
+            "slope_high": self.slope.high,
+            "error": self.response_error.value,
+            "zero_error": self.zero_response_error,
+        }
+
     def to_frame(self) -> pl.DataFrame:
         """product, realised, predicted, regular, discounted (appearances)."""
         return pl.DataFrame(

@@ -16,7 +16,7 @@ import polars as pl
 from jinja2 import Environment, StrictUndefined
 
 from malles.errors import StorageError
-from malles.evaluation.metrics import CHOICE_METRICS, UNIT_METRICS
+from malles.evaluation.metrics import BINARY_METRICS, CHOICE_METRICS, METRICS, UNIT_METRICS
 from malles.report import figures
 from malles.report.content import STANDARD_LIMITS, ReportContent
 from malles.report.tables import (
@@ -34,6 +34,7 @@ _KEY_METRICS = (
     "log_loss",
     "hit_rate_score",
     "top_calibration_error",
+    "binary_log_loss",
     "units_deviance_loss",
     "units_absolute_error",
 )
@@ -176,10 +177,11 @@ def _scores(c: ReportContent) -> Section | None:
         blocks.append(
             Figure(svg, "Log-loss of held-out choices, with 95 % intervals.", f"Log-loss: {spoken}.")
         )
-    others = present - set(CHOICE_METRICS) - set(UNIT_METRICS)
+    others = present - set(METRICS)
     for metrics, caption in (
         (set(CHOICE_METRICS), "Choices: value and 95 % interval; the best of each column is marked ★"),
         (set(UNIT_METRICS), "Units, given the product bought"),
+        (set(BINARY_METRICS), "Whether a trip buys in the category at all"),
         (others, "Further scores"),
     ):
         part = c.scores.filter(pl.col("metric").is_in(sorted(metrics)))

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from malles.report.tables import Table, number, score_table
+from malles.report.content import ReportContent
+from malles.report.tables import Table, effect_table, number, plain_table, score_table
 
 SUMMARY_METRICS = ("log_loss", "hit_rate_score", "top_calibration_error")
 """What fits into 80 columns."""
@@ -72,3 +73,19 @@ def print_facts(facts: Mapping[str, object], *, console: Console | None = None) 
 def _printable(text: str) -> str:
     """Text without control characters, so that data cannot move the cursor or colour the screen."""
     return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+
+
+def print_summary(content: ReportContent, *, console: Console | None = None) -> None:
+    """Scores, market and what-if of a finished run."""
+    if content.scores is not None:
+        print_scores(content.scores, title="Held-out scores", console=console)
+    if content.score_note:
+        (console or Console()).print(Text(_printable(content.score_note), style="dim"))
+    if content.market is not None:
+        part = content.market.filter(pl.col("metric") == "wape_error").select("model", "value", "low", "high")
+        names = {"model": "Forecast", "value": "Weighted error", "low": "Low", "high": "High"}
+        shares = ("value", "low", "high")
+        title = "Units by category and week: weighted absolute error"
+        print_table(plain_table(part, title, names, percentages=shares), console=console)
+    if content.what_if is not None:
+        print_table(effect_table(content.what_if.effects, content.what_if.question), console=console)
