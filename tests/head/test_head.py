@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.profiles.markets import occasions_of, random_market
+
 from malles.choice.model import ChoiceModel
 from malles.errors import ModelError, OccasionError
 from malles.head import network
 from malles.head.model import FittedHead, HeadSettings, find_temperature, gap_to_best, offered
 from malles.profiles.features import build_features
 from malles.vocabulary import ChoiceData, Regime
-
-from tests.profiles.markets import occasions_of, random_market
 
 QUICK = HeadSettings(width=16, epochs=4, batch=64)
 
@@ -38,13 +38,13 @@ def log_loss(probability, data):
 
 
 def test_it_learns_who_is_loyal(head, data):
-    """Customers repeat a favourite in 6 of 10 cases; the head must be well below the uniform slate of nine."""
+    """Customers repeat a favourite in 6 of 10 cases; the head must be well below a uniform guess."""
     _, valid = data
     assert log_loss(head.predict(valid), valid) < np.log(9) - 0.4
 
 
 def test_a_logit_with_a_known_coefficient_is_recovered_by_the_set_model():
-    """V = 1.5 x: with 3,000 occasions the predicted log-odds between two alternatives rise by about 1.5 per unit."""
+    """V = 1.5 x: with 3,000 occasions predicted log-odds between two alternatives rise by 1.5 per unit."""
     rng = np.random.default_rng(0)
     n, J = 3_000, 5
     occasions = occasions_of([(0, 0, k, 1, 0, 0, 1) for k in range(n)], np.arange(J))

@@ -37,6 +37,7 @@ def catalogue_of(
     count = customers or int(columns[0].max()) + 1
     many = categories or max(p[0] for p in products) + 1
     code = np.array([p[0] for p in products], np.int32)
+    nobody = np.zeros(0, np.int32)
     return Catalogue(
         name="test",
         currency="EUR",
@@ -57,13 +58,16 @@ def catalogue_of(
         customer_key=pl.Series("customer", [f"c{k}" for k in range(count)]),
         store_key=pl.Series("store", [f"s{k}" for k in range(stores)]),
         customers=pl.DataFrame(
-            {"customer": [f"c{k}" for k in range(count)], "age": [("25-34", None, "65+")[k % 3] for k in range(count)]}
+            {
+                "customer": [f"c{k}" for k in range(count)],
+                "age": [("25-34", None, "65+")[k % 3] for k in range(count)],
+            }
         ),
         promotions=PromotionTable(
             table[:, 0].astype(np.int16), table[:, 1].astype(np.int32),
             table[:, 2].astype(np.int32), table[:, 3].astype(np.uint8),
         ),
-        offers=Offers(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64)),
+        offers=Offers(nobody, nobody, nobody.astype(np.int64), nobody.astype(np.int64)),
         choice_store=np.ones(stores, bool),
     )  # fmt: skip
 
@@ -100,8 +104,8 @@ def random_market(seed=0, *, customers=60, categories=3, width=8, weeks=14, stor
     rng = np.random.default_rng(seed)
     n = categories * width + 2
     products = [
-        (k // width if k < n - 2 else -1, int(rng.integers(4)), bool(rng.random() < 0.3), int(rng.integers(3)),
-         float(rng.choice([8.0, 12.0, np.nan])))
+        (k // width if k < n - 2 else -1, int(rng.integers(4)), bool(rng.random() < 0.3),
+         int(rng.integers(3)), float(rng.choice([8.0, 12.0, np.nan])))
         for k in range(n)
     ]  # fmt: skip
     favourite = rng.integers(width, size=(customers, categories))

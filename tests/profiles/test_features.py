@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.profiles.markets import DAY, WEEK, catalogue_of, keep_lines, occasions_of, random_market
+
 from malles.errors import OccasionError
 from malles.profiles.features import OTHERS_NAMES, OWN_NAMES, FeatureStore, build_features, with_prices
 from malles.vocabulary import OTHER, Regime
-
-from tests.profiles.markets import DAY, WEEK, catalogue_of, keep_lines, occasions_of, random_market
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ VERSION = 1
 
 GAPS = (
     "own_frequency", "own_decay8", "own_trip_decay6", "own_weeks_since", "own_share", "follow_all",
-    "follow_last", "together_lift", "maker_share", "popularity", "store_recent", "chain_8", "price_gap", "unit_price_gap",
-    "discount", "chain_display",
+    "follow_last", "together_lift", "maker_share", "popularity", "store_recent", "chain_8", "price_gap",
+    "unit_price_gap", "discount", "chain_display",
 )  # fmt: skip
 """Features that also enter as the gap to the best other alternative, where present."""
 
@@ -113,8 +113,8 @@ class FittedHead:
             if shut.any():
                 first = int(np.flatnonzero(shut)[0])
                 raise OccasionError(
-                    f"{int(shut.sum())} of {len(data)} occasions have no available alternative, the first at row "
-                    f"{first}; every occasion needs at least one. Leave them out or give them alternatives."
+                    f"{int(shut.sum())} of {len(data)} occasions have no available alternative, the first at "
+                    f"row {first}; every occasion needs at least one. Leave them out or give them alternatives."
                 )
             open_[empty, 0] = True
         masked = np.where(open_, self.utility(data) / self.temperature, -np.inf)
@@ -201,8 +201,8 @@ class FittedHead:
             about = json.loads((folder / "head.json").read_text())
             if about.get("kind") != "head" or about.get("version") != VERSION:
                 raise ModelError(
-                    f"{folder} holds a model of kind {about.get('kind')!r}, version {about.get('version')!r}; "
-                    f"this malles reads 'head' version {VERSION}. Fit the model again."
+                    f"{folder} holds a model of kind {about.get('kind')!r}, version "
+                    f"{about.get('version')!r}; this malles reads 'head' version {VERSION}. Fit the model again."
                 )
             arrays = load_file(folder / "weights.safetensors")
             known = [name for name in arrays if name.startswith("input.")]
@@ -230,7 +230,8 @@ class FittedHead:
             raise ModelError(
                 f"This head was fitted on {len(self.feature_names)} features of regime {self.regime.value}, "
                 f"but the data has {len(data.feature_names)} of regime {data.regime.value}"
-                f"{'; it lacks ' + ', '.join(missing[:5]) if missing else ''}. Build them with the same regime."
+                f"{'; it lacks ' + ', '.join(missing[:5]) if missing else ''}. "
+                "Build them with the same regime."
             )
 
 
@@ -281,7 +282,7 @@ def gap_to_best(
 
 
 def prepare(settings: HeadSettings, train: ChoiceData, usable: Bool[ndarray, " occasion"]) -> FittedHead:
-    """Standardisation from the training occasions (a fixed sample of at most 20,000), and starting weights."""
+    """Standardisation from the training occasions (a sample of at most 20,000), and starting weights."""
     rng = np.random.default_rng(settings.seed)
     rows = np.flatnonzero(usable)
     rows = np.sort(rng.choice(rows, min(len(rows), 20_000), replace=False))

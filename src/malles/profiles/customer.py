@@ -51,9 +51,9 @@ class Profiles:
 def build_profiles(catalogue: Catalogue, *, before: int) -> Profiles:
     """Profiles from the lines with a timestamp strictly before `before` (seconds since 1970-01-01).
 
-    The discount offered to a customer is the share of discounted lines among everybody's lines of the same
-    products in the same weeks, so a customer who only meets discounts is not called a bargain hunter. Price rank
-    is where the price paid stands among the mean prices of the category's products, 0 the cheapest.
+    The discount offered to a customer is the share of discounted lines among other customers' lines of the
+    same products in the same weeks, so one who only meets discounts is not called a bargain hunter. Price rank is
+    where the products bought stand among the mean prices of their category, 0 the cheapest.
     """
     lines, products = catalogue.lines, catalogue.products
     n = len(catalogue.customer_key)

@@ -55,7 +55,7 @@ def lower_bound(values, lo, hi, x):
 
 @njit(cache=True, nogil=True)
 def find_ranges(customer, category, timestamp, week, categories, segment, start, line_time, line_week, out):
-    """Per occasion: first line of the customer-category, end of the lines before the moment, before the week."""
+    """Per occasion: first line of the customer-category, end of those before the moment, before the week."""
     for i in range(len(customer)):
         out[i, 0] = out[i, 1] = out[i, 2] = 0
         if customer[i] < 0 or category[i] < 0:

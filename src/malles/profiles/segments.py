@@ -1,4 +1,4 @@
-"""Segments: customers with alike profiles, found by k-means from a fixed start, so the same data give the same."""
+"""Segments: customers with alike profiles, found by k-means from a fixed start."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Segments:
     """Which customers are treated alike."""
 
     segment: Int32[ndarray, " customer"]
-    """0 … count − 1 by rising spend; customers without a purchase before the cut-off form the last segment."""
+    """0 … count − 1 by rising spend; customers without earlier purchases form the last."""
     centre: Float32[ndarray, "segment trait"]
     """Mean rank, in [0, 1], of each trait; 0.5 for the segment without purchases."""
     names: tuple[str, ...]
@@ -37,7 +37,7 @@ class Segments:
 
 
 def build_segments(profiles: Profiles, count: int = 8) -> Segments:
-    """At most `count` segments of customers alike in `SEGMENT_TRAITS`, and one for customers without purchases.
+    """At most `count` segments of customers alike in `SEGMENT_TRAITS`, and one for those without purchases.
 
     k-means on ranks; starts at the customers standing at equal steps of total rank, so no random numbers are
     needed and the result depends on the data only.

@@ -49,7 +49,8 @@ def describe_profile(profiles: Profiles, catalogue: Catalogue, customer: int) ->
     )
     loyal = _grade(get["product_concentration"], 0.45, 0.65, ("varied", "fairly loyal", "loyal"))
     parts = [
-        f"{get['baskets']:.0f} trips, one every {get['trip_gap']:.1f} weeks, last {get['weeks_since_last']:.1f} weeks ago,",
+        f"{get['baskets']:.0f} trips, one every {get['trip_gap']:.1f} weeks,",
+        f"last {get['weeks_since_last']:.1f} weeks ago,",
         f"{get['lines_per_basket']:.0f} lines a trip.",
         f"Spend {spend} ({get['spend_per_week']:.0f} {catalogue.currency} a week).",
         f"Buys {price} products; {get['discount_bought']:.0%} on discount, {hunt};",
