@@ -27,7 +27,7 @@ def tastes():
 def market_of(occasions=4000, *, seed=0, outside=False, products=12, slate=6):
     """Occasions of 300 customers whose choices follow a logit in price, display and popularity.
 
-    Some columns are padding. `own_lines` and `own_last` hold a favourite that the customer does not favour in truth.
+    Some columns are padding. `own_lines` and `own_last` hold a favourite that choices do not follow.
     """
     rng = np.random.default_rng(seed)
     n, J = occasions, slate + 1

@@ -37,9 +37,11 @@ def test_it_is_the_conditional_logit_of_statsmodels():
     constants = np.tile(np.eye(4)[:, 1:], (400, 1))
     X = np.column_stack([price.ravel(), display.ravel(), constants])
     y = (np.arange(4) == chosen[:, None]).ravel().astype(int)
-    reference = Reference(y, X, groups=np.repeat(np.arange(400), 4)).fit(disp=False, gtol=1e-8)
+    model = Reference(y, X, groups=np.repeat(np.arange(400), 4))
+    reference = model.fit(disp=False)
+    assert ours.log_likelihood == pytest.approx(model.loglike(ours.coefficient), abs=1e-8)
     assert ours.log_likelihood == pytest.approx(reference.llf, abs=1e-4)
-    np.testing.assert_allclose(ours.coefficient, reference.params, atol=1e-4)
+    np.testing.assert_allclose(ours.coefficient, reference.params, atol=1e-3)
     np.testing.assert_allclose(ours.standard_error, reference.bse, rtol=1e-3)
 
 

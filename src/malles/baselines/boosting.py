@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from malles.baselines.boosting_kernels import softmax_derivatives, softmax_loss
-from malles.baselines.columns import require_choices, require_features, select_features
+from malles.baselines.columns import require_choices, require_features, select_features, special_columns
 from malles.baselines.saved import SavedModel, read_model, write_model
 from malles.choice.probability import choice_probabilities
 from malles.choice.scale import fit_scale
@@ -42,7 +42,7 @@ class BoostedTrees:
     Source: Friedman (2001); Ke et al. (2017), LightGBM.
     """
 
-    trees: int = 300
+    trees: int = 200
     """Most trees; early stopping may keep fewer."""
     learning_rate: float = 0.12
     leaves: int = 63
@@ -77,9 +77,9 @@ class BoostedTrees:
         if valid is not None:
             require_choices(valid)
             require_features(valid, train.feature_names, "the boosted choice model")
-        slate, context = train.feature_names, train.context_names
+        slate, context = train.feature_names + special_columns(train), train.context_names
         if 0 < self.features_kept < len(slate) + len(context):
-            slate, context = _most_useful(self, train)
+            slate, context = _most_useful(self, train, slate)
         booster, best = _grow(self, train, valid, slate, context, self.trees)
         fitted = FittedBoostedTrees(booster.model_to_string(num_iteration=best), slate, context, 1.0, self)
         if valid is None:
@@ -268,17 +268,16 @@ def _loss_of(start: ndarray, target: ndarray) -> Callable[[ndarray, Any], tuple[
     return lambda score, _: ("log_loss", float(softmax_loss(score, start, target)), False)
 
 
-def _most_useful(settings: BoostedTrees, train: ChoiceData) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _most_useful(
+    settings: BoostedTrees, train: ChoiceData, slate: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Features with the highest gain in a short fit on at most 20,000 evenly spaced occasions."""
     rows = np.unique(np.linspace(0, len(train) - 1, min(len(train), 20_000)).astype(np.int64))
-    sample = train.take(rows)
-    booster, _ = _grow(settings, sample, None, train.feature_names, train.context_names, 40)
+    booster, _ = _grow(settings, train.take(rows), None, slate, train.context_names, 40)
     gain = booster.feature_importance("gain")
     kept = set(np.argsort(-gain, kind="stable")[: settings.features_kept].tolist())
-    count = len(train.feature_names)
-    slate = tuple(name for k, name in enumerate(train.feature_names) if k in kept)
-    context = tuple(name for k, name in enumerate(train.context_names) if k + count in kept)
-    return slate, context
+    context = tuple(name for k, name in enumerate(train.context_names) if k + len(slate) in kept)
+    return tuple(name for k, name in enumerate(slate) if k in kept), context
 
 
 def _require_context(data: ChoiceData, names: tuple[str, ...]) -> None:

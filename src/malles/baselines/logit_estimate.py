@@ -133,19 +133,19 @@ def estimate_conditional_logit(
     _check(attribute, available, chosen, names)
     flat = likelihood_derivatives(np.zeros(len(names)), attribute, available, chosen, weight)
     kept, dropped, spread = _identified(flat, attribute, available, names)
-    x = attribute if len(kept) == len(names) else attribute[:, :, kept]
-    spread, names = spread[kept], tuple(names[k] for k in kept)
+    penalty = l2 * spread**2
     b = np.zeros(len(names))
     stride = len(chosen) // _WARM
     if stride >= 2:
         rows = slice(None, None, stride)
         part = None if weight is None else weight[rows]
-        b, _, _, _ = _climb(
-            b, x[rows], available[rows], chosen[rows], part, l2 * spread**2 / stride, iterations
+        b, *_ = _climb(
+            b, kept, attribute[rows], available[rows], chosen[rows], part, penalty / stride, iterations
         )
-    b, at, count, status = _climb(b, x, available, chosen, weight, l2 * spread**2, iterations)
-    inverse = np.linalg.inv(-at.hessian + np.diag(l2 * spread**2)) if len(b) else np.zeros((0, 0))
-    score = occasion_scores(b, x, available, chosen)
+    b, at, count, status = _climb(b, kept, attribute, available, chosen, weight, penalty, iterations)
+    information = np.diag(penalty[kept]) - at.hessian[np.ix_(kept, kept)]
+    inverse = np.linalg.inv(information) if kept else np.zeros((0, 0))
+    score = occasion_scores(b, attribute, available, chosen)[:, kept]
     if weight is not None:
         score *= weight[:, None]
     clusters = len(chosen)
@@ -157,14 +157,14 @@ def estimate_conditional_logit(
         )
     correction = clusters / max(clusters - 1, 1)
     return LogitEstimate(
-        names=names,
-        coefficient=b,
+        names=tuple(names[k] for k in kept),
+        coefficient=b[kept],
         covariance=inverse,
         clustered_covariance=inverse @ (score.T @ score * correction) @ inverse,
         log_likelihood=at.log_likelihood,
         null_log_likelihood=flat.log_likelihood,
         shares_log_likelihood=_shares_log_likelihood(available, chosen),
-        hit_rate_score=_hit_rate(b, x, available, chosen),
+        hit_rate_score=_hit_rate(b, attribute, available, chosen),
         occasions=len(chosen),
         clusters=clusters,
         l2=l2,
@@ -176,6 +176,7 @@ def estimate_conditional_logit(
 
 def _climb(
     b: ndarray,
+    kept: list[int],
     x: ndarray,
     available: ndarray,
     chosen: ndarray,
@@ -183,12 +184,15 @@ def _climb(
     penalty: ndarray,
     iterations: int,
 ) -> tuple[ndarray, Derivatives, int, LogitStatus]:
-    """Newton steps, halved until the penalised likelihood rises."""
+    """Newton steps on the kept coefficients, halved until the penalised likelihood rises."""
     at = likelihood_derivatives(b, x, available, chosen, weight)
     for count in range(iterations):
-        gradient = at.gradient - penalty * b
-        step = np.linalg.lstsq(-at.hessian + np.diag(penalty), gradient, rcond=1e-12)[0] if len(b) else b
-        if float(gradient @ step) < 1e-13 * (1.0 + abs(at.log_likelihood)):  # twice what is still to be gained
+        gradient = (at.gradient - penalty * b)[kept]
+        information = np.diag(penalty[kept]) - at.hessian[np.ix_(kept, kept)]
+        step = np.zeros(len(b))
+        step[kept] = np.linalg.lstsq(information, gradient, rcond=1e-12)[0] if kept else gradient
+        gain = float(gradient @ step[kept])  # twice what is still to be gained
+        if gain < 1e-13 * (1.0 + abs(at.log_likelihood)):
             return b, at, count, LogitStatus.CONVERGED
         value = at.log_likelihood - 0.5 * float(penalty @ b**2)
         for _ in range(30):
