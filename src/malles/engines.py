@@ -1,0 +1,86 @@
+"""Every choice model by name: how it is fitted, and how a saved one is read back."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from malles.choice.model import ChoiceModel
+from malles.errors import ConfigError, ModelError, did_you_mean
+from malles.vocabulary import ChoiceData
+
+Tell = Callable[[float, float], None]
+"""Told (done, total) while a model is fitted."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One kind of choice model; its module is imported only when it is used."""
+
+    module: str
+    settings: str
+    """Class of the unfitted model, with `fit(train, valid)`."""
+    fitted: str
+    """Class of the fitted model, with `load(folder)`."""
+    seeded: bool = False
+    """Whether fitting draws random numbers."""
+
+    def fit(self, train: ChoiceData, valid: ChoiceData, *, seed: int, tell: Tell | None = None) -> ChoiceModel:
+        """Fit on `train`; stop or set the temperature on `valid`."""
+        model = self._find(self.settings)(**({"seed": seed} if self.seeded else {}))
+        if self.module.startswith("malles.head") and tell is not None:
+            fitted: ChoiceModel = model.fit(train, valid, progress=lambda i, n, loss: tell(i, n))
+        else:
+            fitted = model.fit(train, valid)
+        return fitted
+
+    def load(self, folder: Path) -> ChoiceModel:
+        """Read a model written by `save`."""
+        model: ChoiceModel = self._find(self.fitted).load(folder)
+        return model
+
+    def _find(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.module), name)
+
+
+ENGINES = {
+    "random": Engine("malles.baselines.random_choice", "Random", "FittedRandom"),
+    "cheapest": Engine("malles.baselines.cheapest", "Cheapest", "FittedCheapest"),
+    "popularity_chain": Engine("malles.baselines.popularity", "PopularityChain", "FittedPopularityChain"),
+    "popularity": Engine("malles.baselines.popularity", "PopularityStore", "FittedPopularityStore"),
+    "last_purchased": Engine("malles.baselines.last_purchased", "LastPurchased", "FittedLastPurchased"),
+    "personal_frequency": Engine(
+        "malles.baselines.personal_frequency", "PersonalFrequency", "FittedPersonalFrequency"
+    ),
+    "conditional_logit": Engine("malles.baselines.logit", "ConditionalLogit", "FittedConditionalLogit"),
+    "latent_class": Engine("malles.baselines.latent_class", "LatentClass", "FittedLatentClass", seeded=True),
+    "lightgbm": Engine("malles.baselines.boosting", "BoostedTrees", "FittedBoostedTrees", seeded=True),
+    "head": Engine("malles.head.model", "HeadSettings", "FittedHead", seeded=True),
+}
+"""In the order in which they appear in every table."""
+
+
+def find_engine(name: str) -> Engine:
+    """The engine of this name.
+
+    Raises:
+        ConfigError: there is none; the message names close ones.
+    """
+    if name not in ENGINES:
+        hint = did_you_mean(name, ENGINES) or f"There are: {', '.join(ENGINES)}."
+        raise ConfigError(f"There is no model {name!r}. {hint}")
+    return ENGINES[name]
+
+
+def load_engine(folder: Path, name: str) -> ChoiceModel:
+    """Read a saved choice model.
+
+    Raises:
+        ModelError: the folder is missing, or another model was saved there.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"There is no saved model in {folder}. Fit one with: malles fit CONFIG")
+    return find_engine(name).load(folder)

@@ -1,0 +1,239 @@
+"""Stage 6: every household for some weeks, against everything that was really sold in the choice categories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from malles.baselines.weekly import WeeklyBoosting, predict_last_week, predict_mean, predict_smoothing
+from malles.calibration.rate import fit_rate_map
+from malles.choice.model import ChoiceModel
+from malles.config import Config
+from malles.errors import ConfigError
+from malles.evaluation.weekly_units import compare_weekly_units
+from malles.head.incidence import FittedIncidence, IncidenceModel
+from malles.head.incidence_cells import collect_cells
+from malles.occasions.rules import OccasionRules
+from malles.occasions.splits import category_groups
+from malles.population.simulation import Deciders, Mode, Simulation, TripSource, World, simulate
+from malles.profiles.features import build_features
+from malles.profiles.incidence import build_purchases
+from malles.profiles.incidence_shelves import build_shelves
+from malles.road import Road
+from malles.stages.transactions import read_plain, write_plain
+from malles.vocabulary import Catalogue, Lines, Occasions
+
+CODE = (
+    "data", "occasions", "vocabulary", "profiles", "choice", "baselines", "head", "engines",
+    "population", "calibration", "evaluation", "stages",
+)  # fmt: skip
+
+CELLS = 0.03
+"""Part of the trips x categories without a purchase that the incidence model is fitted on; each stands for 33."""
+
+PAST_WEEKS = 8
+"""Weeks of shelves before the first simulated one: what is usually announced."""
+
+
+class MarketRoom:
+    """What the market and the what-if share; made when it is first asked for."""
+
+    def __init__(self, catalogue: Catalogue, config: Config, chooser: Callable[[], ChoiceModel]) -> None:
+        self.catalogue = catalogue
+        self.config = config
+        self._chooser = chooser
+
+    @cached_property
+    def world(self) -> World:
+        """True history and shelves up to the last simulated week."""
+        lines, settings = self.catalogue.lines, self.config
+        last = max(settings.market.weeks[1], settings.calibration.weeks[1])
+        first = settings.occasions.first_week
+        rules = OccasionRules(alternatives=settings.occasions.slate_size, first_week=first)
+        return World(
+            purchases=build_purchases(lines, self.catalogue.products.category).before(last + 1),
+            lines=lines.before(last + 1),
+            shelves=build_shelves(self.catalogue, range(first, last + 1), rules),
+            group=category_groups(self.catalogue),
+            category_of_product=self.catalogue.products.category,
+            n_customers=len(self.catalogue.customer_key),
+        )
+
+    def choose(self, occasions: Occasions, lines: Lines) -> np.ndarray:
+        """Choice probabilities of the configured model, given only the order lines handed over."""
+        if not len(occasions):
+            return np.zeros(occasions.shape, np.float32)
+        data = build_features(
+            replace(self.catalogue, lines=lines), occasions, self.config.occasions.regime
+        )
+        return self._chooser().predict(data)
+
+    def fit_incidence(self, seed: int) -> FittedIncidence:
+        """Fitted on weeks that end before the calibration begins."""
+        settings, world = self.config, self.world
+        cells = collect_cells(
+            world.purchases, world.shelves, world.group, world.n_customers,
+            settings.occasions.first_week, settings.calibration.fit_until,
+            rate=CELLS, rng=np.random.default_rng([seed, 6]),
+        )  # fmt: skip
+        return IncidenceModel().fit(cells, len(world.group), seed=seed, threads=settings.run.workers)
+
+    def actual(self, weeks: tuple[int, int]) -> np.ndarray:
+        """Units really sold in every category and week: all products, on a slate or not."""
+        return self.world.purchases.units_by_week(np.arange(weeks[0], weeks[1] + 1), len(self.world.group))
+
+    def deciders(self, incidence: FittedIncidence, rate: np.ndarray | None = None) -> Deciders:
+        """The models that decide for the customers."""
+        return Deciders(incidence, self.choose, rate=rate)
+
+
+def market_room(road: Road) -> MarketRoom:
+    """The market room of a run; the last model of the configuration chooses."""
+    name = road.config.models.names[-1]
+    return road.shared("market", lambda: MarketRoom(
+        road.catalogue, road.config, lambda: road.steps[f"model {name}"].value
+    ))  # fmt: skip
+
+
+def simulate_market(road: Road) -> None:
+    """Incidence (fitted), rates (calibrated), then the simulated weeks beside the weekly baselines."""
+    settings = road.config
+    if settings.calibration.weeks[1] >= settings.market.weeks[0]:
+        raise ConfigError(
+            f"[calibration] weeks {list(settings.calibration.weeks)} must end before "
+            f"[market] weeks {list(settings.market.weeks)} begin."
+        )
+    common: dict[str, Any] = {
+        "settings": [settings.occasions, settings.market, settings.calibration, settings.models.seed],
+        "code": CODE,
+    }
+    transactions, chooser = road.steps["transactions"], road.steps[f"model {settings.models.names[-1]}"]
+    road.steps["incidence"] = road.run.step(
+        "incidence", "03-models/incidence",
+        build=lambda: _fit(road), save=_save, load=FittedIncidence.load, inputs=[transactions], **common,
+    )  # fmt: skip
+    road.steps["rates"] = road.run.step(
+        "rates", "06-rates.json",
+        build=lambda: _calibrate(road), save=write_plain, load=read_plain,
+        inputs=[transactions, road.steps["incidence"], chooser], **common,
+    )  # fmt: skip
+    road.steps["market"] = road.run.step(
+        "market", "06-market.json",
+        build=lambda: _simulate(road), save=write_plain, load=read_plain,
+        inputs=[transactions, road.steps["incidence"], road.steps["rates"], chooser], **common,
+    )  # fmt: skip
+
+
+def _fit(road: Road) -> FittedIncidence:
+    road.tell("fitting incidence")
+    return market_room(road).fit_incidence(road.config.models.seed)
+
+
+def _save(model: FittedIncidence, folder: Path) -> None:
+    model.save(folder)
+
+
+def _walk(road: Road, weeks: tuple[int, int], rate: np.ndarray | None, mode: Mode, trips: TripSource) -> Simulation:
+    room = market_room(road)
+    first, last = weeks
+    title = f"market, weeks {first} to {last}, {mode.value.replace('_', ' ')}, trips {trips.value}"
+    road.tell(title, 0, last - first + 1)
+    return simulate(
+        room.world,
+        room.deciders(road.steps["incidence"].value, rate),
+        range(first, last + 1),
+        mode=mode,
+        trips=trips,
+        seed=road.config.market.seed,
+        progress=lambda week: road.tell(title, week - first + 1, last - first + 1),
+    )
+
+
+def _calibrate(road: Road) -> dict[str, Any]:
+    """Ratio of actual to simulated units by category in the calibration weeks, shrunk."""
+    weeks = road.config.calibration.weeks
+    simulated = _walk(road, weeks, None, Mode.ONE_WEEK_AHEAD, TripSource(road.config.market.trips)).units
+    found = fit_rate_map(market_room(road).actual(weeks), simulated)
+    return {
+        "rate": found.rate.tolist(),
+        "strength": found.strength if np.isfinite(found.strength) else None,
+        "dispersion": found.dispersion,
+    }
+
+
+def _simulate(road: Road) -> dict[str, Any]:
+    """Every mode on the same cells, beside what a forecaster would use."""
+    settings, room = road.config, market_room(road)
+    weeks = settings.market.weeks
+    rate = np.array(road.steps["rates"].value["rate"])
+    actual = room.actual(weeks)
+    ahead = _walk(road, weeks, rate, Mode.ONE_WEEK_AHEAD, TripSource(settings.market.trips))
+    raw = ahead.units / rate[:, None]
+    free = _walk(road, weeks, rate, Mode.FREE_RUNNING, TripSource.SIMULATED)
+    predicted = {
+        f"simulated, one week ahead, trips from {ahead.trips.value}": ahead.units,
+        "the same without calibration": raw,
+        "simulated, free-running, trips simulated": free.units,
+        **weekly_baselines(room, weeks, settings.market.seed),
+    }
+    cells = np.repeat(np.arange(len(actual)), actual.shape[1])
+    table = compare_weekly_units(
+        actual.ravel(),
+        {name: np.maximum(units, 0).ravel() for name, units in predicted.items()},
+        cells,
+        "LightGBM Poisson",
+        np.random.default_rng([settings.market.seed, 7]),
+        draws=settings.evaluation.bootstrap,
+    )
+    largest = np.argsort(-actual.sum(1))[:6]
+    numbers = range(weeks[0], weeks[1] + 1)
+    return {
+        "weeks": list(weeks),
+        "mode": ahead.mode.value,
+        "trips": ahead.trips.value,
+        "scores": table.to_dicts(),
+        "weekly": [
+            {
+                "category": room.catalogue.category_name[c],
+                "week": week,
+                "actual": float(actual[c, i]),
+                "simulated": float(ahead.units[c, i]),
+            }
+            for c in largest
+            for i, week in enumerate(numbers)
+        ],
+        "total": {"actual": actual.sum(0).tolist(), **{n: u.sum(0).tolist() for n, u in predicted.items()}},
+        "fixed_points": [{"week": w.week, "status": w.field.status.value} for w in ahead.weeks],
+        "asked": int(sum(w.asked for w in ahead.weeks)),
+        "trips_per_week": [w.trips for w in ahead.weeks],
+    }
+
+
+def weekly_baselines(room: MarketRoom, weeks: tuple[int, int], seed: int) -> dict[str, np.ndarray]:
+    """What a forecaster would use on the same cells, each week from the weeks before it."""
+    first, last = weeks
+    start = room.config.occasions.first_week
+    units = room.actual((1, last))
+    offer = np.zeros((len(units), last, 3))
+    for week, shelf in room.world.shelves.items():
+        if week <= last:
+            offer[:, week - 1] = shelf.chain_offer()[:, :3]
+    targets = range(first - 1, last)
+    boosting = WeeklyBoosting()
+
+    def each(forecast: Callable[[int], np.ndarray]) -> np.ndarray:
+        return np.stack([forecast(t) for t in targets], 1)
+
+    return {
+        "last week": each(lambda t: predict_last_week(units[:, :t])),
+        "mean of 8 weeks": each(lambda t: predict_mean(units[:, :t], 8)),
+        "exponential smoothing 0.2": each(lambda t: predict_smoothing(units[:, :t])),
+        "LightGBM Poisson": each(
+            lambda t: boosting.predict(units, offer, start - 1, t, seed=seed, threads=room.config.run.workers)
+        ),
+    }

@@ -1,0 +1,50 @@
+"""Stage 3: every choice model of the configuration, and the quantity model, fitted on the same occasions."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from malles.choice.model import ChoiceModel
+from malles.engines import find_engine, load_engine
+from malles.journal import Step
+from malles.road import Road
+
+CODE = ("data", "occasions", "vocabulary", "profiles", "choice", "baselines", "head", "engines")
+
+
+def fit_models(road: Road) -> None:
+    """One folder per model under 03-models."""
+    for name in road.config.models.names:
+        find_engine(name)  # a misspelt name is refused before anything is fitted
+    for name in road.config.models.names:
+        road.steps[f"model {name}"] = fit_one(road, name)
+
+
+def fit_one(road: Road, name: str) -> Step[ChoiceModel]:
+    """One choice model."""
+    settings = road.config
+    return road.run.step(
+        f"model {name}",
+        f"03-models/{name}",
+        build=lambda: _fit(road, name),
+        save=_save,
+        load=partial(load_engine, name=name),
+        settings=[name, settings.models.seed, settings.occasions.regime],
+        inputs=[road.steps["occasions train"], road.steps["occasions valid"]],
+        code=CODE,
+    )
+
+
+def _fit(road: Road, name: str) -> ChoiceModel:
+    train, valid = road.features("train"), road.features("valid")
+    title = f"fitting {name}"
+    road.tell(title)
+    return find_engine(name).fit(
+        train, valid, seed=road.config.models.seed, tell=lambda done, total: road.tell(title, done, total)
+    )
+
+
+def _save(model: Any, folder: Path) -> None:
+    model.save(folder)

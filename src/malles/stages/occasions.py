@@ -1,0 +1,86 @@
+"""Stage 2: choice occasions for fitting (a fixed sample) and for scoring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from malles.arrays import read_arrays, write_arrays
+from malles.errors import OccasionError
+from malles.occasions.build import OccasionBuild, build_occasions
+from malles.occasions.rules import OccasionRules
+from malles.road import Road
+from malles.stages.transactions import read_plain, write_plain
+from malles.vocabulary import Occasions
+
+CODE = ("data", "occasions", "vocabulary", "stages")
+
+
+def build_occasion_tables(road: Road) -> None:
+    """Occasions of the training weeks and of the scored weeks, with their coverage."""
+    settings = road.config.occasions
+    for part in ("train", "valid"):
+        built: list[OccasionBuild] = []
+        road.steps[f"occasions {part}"] = road.run.step(
+            f"occasions {part}",
+            f"02-occasions-{part}.safetensors",
+            build=lambda part=part, built=built: _choose(road, part, built),
+            save=write_arrays,
+            load=_read,
+            settings=[settings, part],
+            inputs=[road.steps["transactions"]],
+            code=CODE,
+        )
+        road.steps[f"coverage {part}"] = road.run.step(
+            f"coverage {part}",
+            f"02-coverage-{part}.json",
+            build=lambda part=part, built=built: _coverage(road, part, built),
+            save=write_plain,
+            load=read_plain,
+            settings=[settings, part],
+            inputs=[road.steps["transactions"]],
+            code=CODE,
+        )
+
+
+def split_build(road: Road, part: str) -> OccasionBuild:
+    """All occasions of one part: warm customers and categories in its weeks."""
+    from malles.occasions.splits import build_split
+
+    settings = road.config.occasions
+    rules = OccasionRules(alternatives=settings.slate_size, first_week=settings.first_week)
+    weeks = (settings.first_week, settings.fit_until) if part == "train" else settings.valid
+    split = build_split(road.catalogue)
+    return build_occasions(road.catalogue, rules, weeks, ~split.cold_customer, ~split.cold_category)
+
+
+def _choose(road: Road, part: str, built: list[OccasionBuild]) -> Occasions:
+    road.tell(f"choice occasions ({part})")
+    whole = split_build(road, part)
+    built.append(whole)
+    found = whole.occasions
+    if not len(found):
+        raise OccasionError(
+            f"No {part} occasion can be formed from {road.dataset.name!r} in these weeks; "
+            "change [occasions] first_week, fit_until or valid to weeks that the data has."
+        )
+    sample = road.config.occasions.sample
+    if part == "train" and sample is not None and sample < len(found):
+        rng = np.random.default_rng([road.config.occasions.seed, 2])
+        found = found.take(np.sort(rng.choice(len(found), sample, replace=False)))
+    return found
+
+
+def _coverage(road: Road, part: str, built: list[OccasionBuild]) -> dict[str, Any]:
+    whole = built[0] if built else split_build(road, part)
+    return {
+        "occasions": len(whole.occasions),
+        "dropped": whole.dropped,
+        "categories": whole.coverage.to_dicts(),
+    }
+
+
+def _read(path: Path) -> Occasions:
+    return read_arrays(Occasions, path)

@@ -1,0 +1,230 @@
+"""Stage 9: what the run found, gathered for the page and for the terminal."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from malles.errors import RunError
+from malles.report.content import Decision, Extra, ImportSummary, ReportContent, WhatIf
+from malles.report.page import render_page
+from malles.road import Road
+from malles.store import Manifest, load_manifest, write_whole
+
+PROFILE_SHOWN = {
+    "baskets": "baskets so far",
+    "trip_gap": "weeks between trips",
+    "lines_per_basket": "lines per basket",
+    "spend_per_week": "spend per week",
+    "discount_bought": "share bought at a discount",
+    "discount_offered": "share others bought of the same at a discount",
+    "private_label": "share of private label",
+    "repeat_share": "share of repeat purchases",
+}
+"""The numbers of a profile that the report prints."""
+
+
+def write_report(road: Road) -> Path:
+    """Write `report.html` of a run whose stages are done."""
+    road.tell("writing the report")
+    road.run.note()
+    path = road.run.folder / "report.html"
+    with write_whole(path) as temporary:
+        temporary.write_text(render_page(load_content(road.run.folder)), encoding="utf-8")
+    return path
+
+
+def load_content(folder: Path) -> ReportContent:
+    """What a finished run found, from its artefacts alone.
+
+    Raises:
+        RunError: a stage has not been done yet.
+    """
+    manifest = load_manifest(folder)
+    rows, scores, market = (_read(folder, n) for n in ("01-transactions", "05-scores", "06-market"))
+    what_if, decision = _read(folder, "07-what-if"), _read(folder, "08-decision")
+    coverage = {part: _read(folder, f"02-coverage-{part}") for part in ("train", "valid")}
+    best, settings = scores["best"], manifest.config
+    return ReportContent(
+        title=settings["report"]["title"],
+        subtitle=f"{rows['name']}: what customers choose, learnt from their receipts, and one what-if",
+        run=_facts(manifest, rows, scores),
+        headline=_headline(scores, market, what_if),
+        durations=pl.DataFrame(
+            {"step": [s["name"] for s in manifest.stages], "seconds": [float(s["seconds"]) for s in manifest.stages]}
+        ),
+        imports=_imports(rows),
+        coverage=_coverage(coverage, scores),
+        scores=pl.DataFrame(scores["scores"]),
+        differences=pl.DataFrame(scores["differences"]) if scores["differences"] else None,
+        score_note=f"Weeks {settings['occasions']['valid'][0]} to {settings['occasions']['valid'][1]}, regime "
+        f"{settings['occasions']['regime']}: {scores['occasions']:,} occasions of {scores['customers']:,} households "
+        f"that no model was fitted on; intervals from {scores['draws']} draws of households.",
+        calibration={name: pl.DataFrame(points) for name, points in scores["calibration"].items()},
+        promotion=_promotion_points(scores, best),
+        promotion_model=best,
+        promotion_summary=_promotion_summary(scores),
+        shares=pl.DataFrame(scores["shares"]) if scores["shares"] else None,
+        weekly_units=pl.DataFrame(market["weekly"]),
+        market=pl.DataFrame(market["scores"]),
+        market_note=f"Weeks {market['weeks'][0]} to {market['weeks'][1]}, {market['mode'].replace('_', ' ')}, trips taken "
+        f"from {market['trips']}; every unit sold in the choice categories counts, on a slate or not. Incidence is "
+        f"fitted to week {settings['calibration']['fit_until']}, rates are calibrated on weeks "
+        f"{settings['calibration']['weeks'][0]} to {settings['calibration']['weeks'][1]}.",
+        price_response=pl.DataFrame(what_if["curve"]).select(
+            "price", "share", pl.col("share_low").alias("low"), pl.col("share_high").alias("high")
+        ),
+        price_today=what_if["price_today"],
+        currency=rows["currency"],
+        what_if=_what_if(what_if),
+        decision=_decision(decision),
+        extras=(_totals(market),),
+    )
+
+
+def _read(folder: Path, name: str) -> Any:
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        raise RunError(f"Run {folder.name!r} lacks {path.name}; go on with: malles runs resume {folder.name}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _facts(manifest: Manifest, rows: dict[str, Any], scores: dict[str, Any]) -> dict[str, str]:
+    sample = manifest.config["occasions"]["sample"]
+    return {
+        "run": manifest.id,
+        "data": f"{rows['name']}: {rows['provenance'].get('origin', '')}",
+        "licence": str(rows["provenance"].get("licence", "not stated")),
+        "lines": f"{rows['rows']['transactions']:,}",
+        "promotion rows": f"{rows['rows']['promotions']:,}",
+        "training sample": f"a fixed sample of {sample:,} occasions" if sample else "every occasion",
+        "models": ", ".join(manifest.config["models"]["names"]),
+        "seeds": ", ".join(f"{name} {seed}" for name, seed in manifest.seeds.items()),
+        "data fingerprint": manifest.fingerprint[:16],
+        "versions": ", ".join(f"{name} {version}" for name, version in manifest.versions.items()),
+        "machine": platform.machine(),
+    }
+
+
+def _headline(scores: dict[str, Any], market: dict[str, Any], what_if: dict[str, Any]) -> dict[str, str]:
+    value = {(s["model"], s["metric"]): s["value"] for s in scores["scores"]}
+    units = {(s["model"], s["metric"]): s["value"] for s in market["scores"]}
+    ours = market["scores"][0]["model"]
+    effect = what_if["effects"]["units"]
+    return {
+        f"log-loss of {scores['best']} (nats)": f"{value[scores['best'], 'log_loss']:.3f}",
+        f"log-loss of {scores['reference']} (nats)": f"{value[scores['reference'], 'log_loss']:.3f}",
+        "weekly units, weighted error, simulated": f"{units[ours, 'wape_error']:.1%}",
+        "the same, LightGBM Poisson": f"{units['LightGBM Poisson', 'wape_error']:.1%}",
+        "what-if: units of the product": f"{effect['base']:,.0f} → {effect['scenario']:,.0f}",
+    }
+
+
+def _imports(rows: dict[str, Any]) -> ImportSummary | None:
+    counts = rows["provenance"].get("transactions")
+    if not isinstance(counts, dict) or "records" not in counts:
+        return None
+    rules = rows["provenance"].get("rules") or []
+    table = pl.DataFrame(
+        [{"rule": r["rule"], "rows": r["lines"], "treatment": f"{r['effect']}: {r['meaning']}"} for r in rules],
+        schema={"rule": pl.String, "rows": pl.Int64, "treatment": pl.String},
+    )
+    return ImportSummary(counts["records"], counts["accepted"], counts["quarantined"], table)
+
+
+def _coverage(parts: dict[str, Any], scores: dict[str, Any]) -> pl.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for part, found in parts.items():
+        dropped = {k: n for k, n in found["dropped"].items() if k not in {"other weeks", "other customers", "other categories"}}
+        total = found["occasions"] + sum(dropped.values())
+        rows.append({"step": f"{part}: purchases in a choice category", "occasions": total, "share": 1.0})
+        rows += [
+            {"step": f"{part}: left out, {reason}", "occasions": n, "share": n / max(total, 1)}
+            for reason, n in dropped.items()
+        ]
+        rows.append(
+            {"step": f"{part}: choice occasions", "occasions": found["occasions"], "share": found["occasions"] / max(total, 1)}
+        )
+    return pl.DataFrame(rows)
+
+
+def _promotion_points(scores: dict[str, Any], model: str) -> pl.DataFrame | None:
+    found = scores["promotion"].get(model)
+    return pl.DataFrame(found["points"]).select("predicted", "realised") if found else None
+
+
+def _promotion_summary(scores: dict[str, Any]) -> pl.DataFrame | None:
+    rows = [
+        {
+            "model": name,
+            "products": p["products"],
+            "correlation": p["correlation"]["value"],
+            "slope": p["slope"]["value"],
+            "slope_low": p["slope"]["low"],
+            "slope_high": p["slope"]["high"],
+            "error": p["error"]["value"],
+            "zero_error": p["zero_response_error"],
+        }
+        for name, p in scores["promotion"].items()
+        if isinstance(p, dict)
+    ]
+    return pl.DataFrame(rows) if rows else None
+
+
+def _what_if(found: dict[str, Any]) -> WhatIf:
+    titles = {
+        "units": "units of the product",
+        "share": "share of the category",
+        "revenue": "revenue of the product",
+        "category_units": "units of the category",
+        "category_revenue": "revenue of the category",
+    }
+    effects = [
+        {
+            "quantity": titles[name],
+            "base": e["base"],
+            "scenario": e["scenario"],
+            "difference": e["change"]["value"],
+            "low": e["change"]["low"],
+            "high": e["change"]["high"],
+        }
+        for name, e in found["effects"].items()
+    ]
+    sources = {"shelf": "other products of the slate", "other": "products outside the slate", "expansion": "the category growing"}
+    diversion = [
+        {"source": sources[name], "share": d["value"], "low": d["low"], "high": d["high"]}
+        for name, d in found["diversion"].items()
+    ]
+    return WhatIf(
+        found["question"],
+        pl.DataFrame(effects),
+        pl.DataFrame(diversion),
+        f"{found['category']}; {found['occasions']:,} trips of {found['households']:,} households, trips from "
+        f"{found['trips']}. Intervals: households resampled and both worlds drawn with the same random numbers; the "
+        "models are not refitted per draw.",
+    )
+
+
+def _decision(found: dict[str, Any]) -> Decision:
+    profile = found["profile"]
+    return Decision(
+        found["heading"],
+        {title: f"{profile[name]:,.2f}" for name, title in PROFILE_SHOWN.items() if name in profile},
+        found["profile_text"],
+        pl.DataFrame(found["alternatives"]),
+        pl.DataFrame(found["contributions"]),
+        found["contributions_of"],
+    )
+
+
+def _totals(market: dict[str, Any]) -> Extra:
+    """All categories together, week by week, every forecast beside what was sold."""
+    weeks = range(market["weeks"][0], market["weeks"][1] + 1)
+    frame = pl.DataFrame(
+        [{"forecast": n, **{f"week {w}": v for w, v in zip(weeks, t, strict=True)}} for n, t in market["total"].items()]
+    )
+    return Extra("Units of all choice categories by week", frame)
