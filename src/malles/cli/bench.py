@@ -45,7 +45,7 @@ def choice_command(
     catalogue = build_catalogue(dataset, fit_until_week=40)
     parts = build_benchmark(catalogue)
     seconds = time.process_time() - begin
-    counts, splits = count_catalogue(catalogue), count_benchmark(catalogue, parts)
+    counts, splits = count_catalogue(catalogue), count_benchmark(parts)
     compared = None if frozen is None else compare_benchmark(catalogue, parts, frozen)
     equal = compared is None or bool((compared["cells"] == compared["equal"]).all())
     if as_json:

@@ -17,7 +17,7 @@ PRIVATE = ("private", "private label", "own brand", "own label", "store brand")
 def build_products(
     lines: pl.DataFrame, named: pl.DataFrame, category_name: tuple[str, ...]
 ) -> tuple[Products, tuple[str, ...]]:
-    """Code every product that occurs in `lines`; products of choice categories come first, by (category, key).
+    """Code every product that occurs in `lines`; those of choice categories first, by (category, key).
 
     Args:
         lines: usable lines.

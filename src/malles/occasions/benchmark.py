@@ -1,4 +1,6 @@
-"""Choice benchmark v1 rebuilt from the data of Complete Journey, and compared with frozen files cell by cell."""
+"""Choice benchmark v1 rebuilt from the data of Complete Journey, and compared with frozen files cell by
+cell.
+"""
 
 from __future__ import annotations
 
@@ -73,15 +75,14 @@ def select_scored(occasions: Occasions) -> ScoredPart:
     found = marked.join(mine, on=["basket", "category"], how="inner").sort("row")
     if found.height != marked.height:
         raise DataError(
-            f"{marked.height - found.height:,} of the {marked.height:,} occasions of benchmark v1 are missing. "
-            "Build the occasions of weeks 41 to 44 with the default rules from complete_journey."
+            f"{marked.height - found.height:,} of the {marked.height:,} occasions of benchmark v1 are "
+            "missing. Build the occasions of weeks 41 to 44 with the default rules from complete_journey."
         )
     return ScoredPart(found["row"].to_numpy().astype(np.int64), found["lite"].to_numpy())
 
 
-def count_benchmark(catalogue: Catalogue, parts: dict[str, OccasionBuild]) -> pl.DataFrame:
-    """split, occasions, customers, categories, covered (share of choices inside the slate), one row per split."""
-    del catalogue
+def count_benchmark(parts: dict[str, OccasionBuild]) -> pl.DataFrame:
+    """split, occasions, customers, categories, covered (share of choices inside the slate)."""
     return pl.DataFrame(
         [
             {
@@ -89,7 +90,7 @@ def count_benchmark(catalogue: Catalogue, parts: dict[str, OccasionBuild]) -> pl
                 "occasions": len(part.occasions),
                 "customers": len(np.unique(part.occasions.customer)),
                 "categories": len(np.unique(part.occasions.category)),
-                "covered": float(part.coverage["inside"].sum() / max(part.coverage["events"].sum(), 1)),
+                "covered": int(part.coverage["inside"].sum()) / max(int(part.coverage["events"].sum()), 1),
             }
             for name, part in parts.items()
         ]

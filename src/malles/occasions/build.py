@@ -1,7 +1,8 @@
 """Catalogue → choice occasions, conditional on a purchase in the category (the form of benchmark v1).
 
 Column 0 is the outside option and unavailable; columns 1 to J hold the slate, arranged by a hash of (basket,
-category, product), which carries no information about the choice. A product outside the slate is never appended:
+category, product), which carries no information about the choice. A product outside the slate is never
+appended:
 such a purchase is dropped and counted, or, with `other=True`, is the last column OTHER.
 """
 

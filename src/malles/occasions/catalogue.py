@@ -36,10 +36,10 @@ def build_catalogue(
 ) -> Catalogue:
     """Code a data set and decide which categories are choice categories.
 
-    A choice category is a category | subcategory (the category alone where there is no subcategory) that passes
-    every rule in the weeks up to `fit_until_week`. Choice-category codes follow the names; product codes run first
-    through the products of choice categories by (category, key), then through all others by key. A data set
-    without stores gets the single store 0, one without promotions an empty table.
+    A choice category is a category | subcategory (the category alone where there is no subcategory) that
+    passes every rule in the weeks up to `fit_until_week`. Choice-category codes follow the names; product
+    codes run first through the products of choice categories by (category, key), then through all others by
+    key. A data set without stores gets the single store 0, one without promotions an empty table.
 
     Args:
         dataset: checked tables.
@@ -62,8 +62,8 @@ def build_catalogue(
         closest = categories.sort("lines", descending=True).head(3)
         seen = "; ".join(f"{name!r}: {why}" for name, why in closest.select("name", "reason").iter_rows())
         raise DataError(
-            f"{dataset.name}: no category can serve as a choice category ({seen or 'the table has no lines'}). "
-            "Lower the limits of CatalogueRules or import more data."
+            f"{dataset.name}: no category can serve as a choice category "
+            f"({seen or 'the table has no lines'}). Lower the limits of CatalogueRules or import more data."
         )
     category_name = tuple(eligible["name"].to_list())
     products, group_name = build_products(lines, named, category_name)
@@ -90,7 +90,7 @@ def build_catalogue(
 def build_category_table(
     dataset: DataSet, rules: CatalogueRules | None = None, fit_until_week: int | None = None
 ) -> CategoryTable:
-    """Every category with its counts and the rule it failed, if any; and the lines left out before counting."""
+    """Every category with its counts and the rule it failed, if any; and the lines left out before."""
     rules = rules or CatalogueRules.scaled_to(dataset)
     lines, left_out = _usable_lines(dataset, rules)
     return CategoryTable(_judge(lines, _named_products(dataset), rules, fit_until_week), left_out)
@@ -242,7 +242,7 @@ def _customer_attributes(customers: pl.DataFrame, key: pl.Series) -> pl.DataFram
 
 
 def _code_promotions(promotions: pl.DataFrame, products: Products, store_key: pl.Series) -> PromotionTable:
-    """Promotions of choice-category products in known stores; several rows of one cell are joined bit by bit."""
+    """Promotions of choice-category products in known stores; rows of one cell are joined bit by bit."""
     eligible = int((products.category >= 0).sum())
     if not promotions.height or "product" not in promotions.columns:
         none = np.zeros(0, np.int32)

@@ -1,7 +1,8 @@
 """Slates: which products a shopper could have taken, judged from past weeks only.
 
     live  = products of the category with at least one chain sale in the 8 weeks before week w
-    score = lines in this store in the 26 weeks before w + 5 x share of the category's chain lines in the 8 weeks before w
+    score = lines in this store in the 26 weeks before w + 5 x chain / total,
+            where chain (total) counts the chain's lines of the product (the category) in the 8 weeks before w
     slate = the 20 best live products
 
 The choice, the customer and the current week are not looked at, and a chosen product is never appended.
@@ -61,7 +62,7 @@ class SlateIndex:
         week: Int[ndarray, " key"],
         rules: OccasionRules,
     ) -> Slates:
-        """The slate of every (store, category, week); a store that is not a choice store gets the chain's slate."""
+        """The slate of every key; a store that is not a choice store gets the chain's slate."""
         return self.rank_codes(np.where(self.choice_store[store], store, self.chain), category, week, rules)
 
     def rank_codes(

@@ -13,7 +13,7 @@ from malles.vocabulary import Catalogue
 
 @dataclass(frozen=True)
 class Events:
-    """One row per (basket, product) of a choice category, sorted by (customer, timestamp, basket, category, product)."""
+    """One row per (basket, product) of a choice category, by (customer, timestamp, basket, product)."""
 
     customer: Int32[ndarray, " event"]
     store: Int32[ndarray, " event"]

@@ -13,8 +13,8 @@ DAY = 86_400
 def build_offers(offers: pl.DataFrame, products: Products, customer_key: pl.Series) -> Offers:
     """Offers for products of choice categories to known customers, sorted by (customer, start).
 
-    `start` and `end` are dates, both inclusive; the coded end is the first second after the last day. A row of
-    `offers` may hold lists of customers and of products; every row becomes a bundle of products.
+    `start` and `end` are dates, both inclusive; the coded end is the first second after the last day. A row
+    of `offers` may hold lists of customers and of products; every row becomes a bundle of products.
     """
     people = pl.DataFrame({"customer": customer_key, "c": np.arange(len(customer_key), dtype=np.int32)})
     eligible = int((products.category >= 0).sum())

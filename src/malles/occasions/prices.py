@@ -25,7 +25,7 @@ DECIMALS = 4
 
 @dataclass(frozen=True)
 class PriceIndex:
-    """Lines of choice categories sorted by (product, week, store), with the bounds of every (product, week) cell."""
+    """Lines of choice categories by (product, week, store), and the bounds of (product, week) cells."""
 
     product_cell: Int64[ndarray, " product_edge"]
     cell_week: Int16[ndarray, " cell"]

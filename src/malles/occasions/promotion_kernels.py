@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-def,no-any-return"
 """Look-ups of promotion rows and coupons; kernels are checked by the tests of `promotions`."""
 
 from __future__ import annotations

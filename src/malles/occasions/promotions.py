@@ -1,4 +1,6 @@
-"""Promotion bits of every alternative: display and mailer by store and week, coupons by customer and moment."""
+"""Promotion bits of every alternative: display and mailer by store and week, coupons by customer and
+moment.
+"""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from malles.vocabulary import DataSet
 class CatalogueRules:
     """When a category is a substitution set that choices can be studied in.
 
-    The defaults are those of choice benchmark v1 on Complete Journey. `CatalogueRules.scaled_to(dataset)` lowers
-    the counts for a smaller data set.
+    The defaults are those of choice benchmark v1 on Complete Journey. `CatalogueRules.scaled_to(dataset)`
+    lowers the counts for a smaller data set.
     """
 
     min_lines: int = 800
@@ -34,7 +34,7 @@ class CatalogueRules:
     min_store_lines: int = 300
     """Lines in choice categories from which slates are formed for a store itself."""
     stores_from_all_weeks: bool = True
-    """Count `min_store_lines` over all weeks (as benchmark v1 does), not only over the weeks used for fitting."""
+    """Count `min_store_lines` over all weeks, as benchmark v1 does, not only over those used for fitting."""
     excluded_departments: tuple[str, ...] = (
         "FUEL",
         "MISCELLANEOUS",
@@ -56,8 +56,8 @@ class CatalogueRules:
 
             min_lines = 0.0007 x lines, at least 20;   min_store_lines = 0.0002 x lines, at least 10
 
-        Below 500,000 lines a category needs 2 products with 3 lines each, and stores are counted over the weeks
-        used for fitting only.
+        Below 500,000 lines a category needs 2 products with 3 lines each, and stores are counted over the
+        weeks used for fitting only.
         """
         lines = dataset.transactions.height
         if dataset.name == "complete_journey" or lines >= 500_000:
@@ -88,6 +88,8 @@ class OccasionRules:
     first_week: int = 9
     """Earliest week with occasions: before it there is not enough past."""
     multi: bool = False
-    """Turn a basket with several products of a category into several choices (benchmark v1 leaves them out)."""
+    """Turn a basket with several products of a category into several choices (benchmark v1 leaves them
+    out).
+    """
     other: bool = False
     """Add the last column OTHER, which stands for every product of the category outside the slate."""

@@ -1,4 +1,6 @@
-"""What stood on every shelf: slates, prices and promotions by (week, store, category), ready for simulated trips."""
+"""What stood on every shelf: slates, prices and promotions by (week, store, category), ready for simulated
+trips.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ from malles.vocabulary import OTHER, OUTSIDE, PADDING, Catalogue, Occasions
 class Shelves:
     """Dense arrays by (week, shelf, category, alternative), in order of rank.
 
-    There is one shelf per choice store and a last one for the whole chain, which every other store gets: ranked by
-    chain sales, priced at the chain's price of the week, with the promotions that at least half of the stores with
-    announcements in that week carry.
+    There is one shelf per choice store and a last one for the whole chain, which every other store gets:
+    ranked by chain sales, priced at the chain's price of the week, with the promotions that at least half of
+    the stores with announcements in that week carry.
     """
 
     first_week: int
@@ -52,8 +54,8 @@ class Shelves:
     ) -> Occasions:
         """Choice occasions of any trips and categories: a gather from the shelves.
 
-        Column 0, buying nothing, is available; the choice is unknown (-1). Slate columns are arranged by the same
-        hash as in `build_occasions`.
+        Column 0, buying nothing, is available; the choice is unknown (-1). Slate columns are arranged by
+        the same hash as in `build_occasions`.
 
         Args:
             trips: real or invented trips.
@@ -68,8 +70,8 @@ class Shelves:
         if len(week) and (week.min() < 0 or week.max() >= self.product.shape[0]):
             first, last = self.weeks
             raise OccasionError(
-                f"Trips lie in weeks {trips.week[trip].min()} to {trips.week[trip].max()}, but the shelves cover "
-                f"weeks {first} to {last}; build shelves for those weeks."
+                f"Trips lie in weeks {trips.week[trip].min()} to {trips.week[trip].max()}, but the shelves "
+                f"cover weeks {first} to {last}; build shelves for those weeks."
             )
         at = (week, self.shelf_of_store[trips.store[trip]], category)
         product, customer, basket = self.product[at], trips.customer[trip], trips.basket[trip]

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-def,no-any-return"
 """Slates in one pass over the lines of a store; kernels are checked by the tests of their callers."""
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ def rank_slates(
 ):  # fmt: skip
     """Fill `slate[key]` with the best products by store lines + weight x chain share.
 
-    Keys are sorted by (store, week); lines by (store, week) with `line_start` by store. `cumulative[w, p]` counts
-    the chain's lines of product p in weeks < w. Ties go to the smaller product code.
+    Keys are sorted by (store, week); lines by (store, week) with `line_start` by store. `cumulative[w, p]`
+    counts the chain's lines of product p in weeks < w. Ties go to the smaller product code.
     """
     alternatives = slate.shape[1]
     weeks, products = cumulative.shape
@@ -109,7 +110,9 @@ def mix(a, b, c):
 
 @njit(cache=True)
 def hash_order(basket, category, product, order):
-    """Per row the columns of `product` by the hash of (basket, category, product); empty columns stay last."""
+    """Per row the columns of `product` by the hash of (basket, category, product); empty columns stay
+    last.
+    """
     width = product.shape[1]
     value = np.empty(width, np.uint64)
     for i in range(len(basket)):

@@ -46,10 +46,11 @@ def build_split(
     seed: int = 0,
     frozen: bool | None = None,
 ) -> Split:
-    """The split of a catalogue: the frozen one of benchmark v1 for Complete Journey, else by hash of the keys.
+    """The split of a catalogue: the frozen one of benchmark v1 for Complete Journey, else by hash of the
+    keys.
 
-    A customer (group of categories) is cold if the hash of (seed, key) falls into the given share, so it stays
-    cold when other customers come or go.
+    A customer (group of categories) is cold if the hash of (seed, key) falls into the given share, so it
+    stays cold when other customers come or go.
 
     Args:
         catalogue: coded data.

@@ -1,4 +1,6 @@
-"""Shopping trips, and what each trip took of every choice category: the table that incidence is learnt from."""
+"""Shopping trips, and what each trip took of every choice category: the table that incidence is learnt
+from.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class Trips:
 
 @dataclass(frozen=True)
 class TripCategories:
-    """One row per trip and choice category bought on it, sorted by (trip, category); the rest bought nothing of it."""
+    """One row per trip and choice category bought on it, sorted by (trip, category); the rest bought
+    nothing of it.
+    """
 
     trips: Trips
     trip: Int32[ndarray, " purchase"]
