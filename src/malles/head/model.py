@@ -114,7 +114,7 @@ class FittedHead:
                 first = int(np.flatnonzero(shut)[0])
                 raise OccasionError(
                     f"{int(shut.sum())} of {len(data)} occasions have no available alternative, the first at "
-                    f"row {first}; every occasion needs at least one. Leave them out or give them alternatives."
+                    f"row {first}; each needs at least one. Leave them out or give them some."
                 )
             open_[empty, 0] = True
         masked = np.where(open_, self.utility(data) / self.temperature, -np.inf)
@@ -202,7 +202,7 @@ class FittedHead:
             if about.get("kind") != "head" or about.get("version") != VERSION:
                 raise ModelError(
                     f"{folder} holds a model of kind {about.get('kind')!r}, version "
-                    f"{about.get('version')!r}; this malles reads 'head' version {VERSION}. Fit the model again."
+                    f"{about.get('version')!r}; this malles reads 'head' version {VERSION}. Fit it again."
                 )
             arrays = load_file(folder / "weights.safetensors")
             known = [name for name in arrays if name.startswith("input.")]

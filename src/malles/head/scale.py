@@ -4,7 +4,7 @@
 
 A customer with s above one is more predictable than the average ("more rational"), with s near zero it picks
 at random. The scales are empirical-Bayes estimates: the spread t² between customers is estimated, a customer
-with few occasions stays near its segment, and a customer never seen has s = exp(m) of the last, unknown segment.
+with few occasions stays near its segment, and one never seen has s = exp(m) of the last segment.
 
 Source: Swait & Louviere (1993) for the scale; Efron & Morris (1975) for the shrinkage.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
@@ -90,7 +90,7 @@ class Scaled:
                 f"this malles reads 'scaled' version {VERSION}. Fit the model again."
             )
         return cls(
-            model=FittedHead.load(folder / "model"),
+            model=cast(ChoiceModel, FittedHead.load(folder / "model")),
             log_scale=arrays["log_scale"],
             unknown=float(about["unknown"]),
             segment_mean=arrays["segment_mean"],

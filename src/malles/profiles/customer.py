@@ -52,8 +52,8 @@ def build_profiles(catalogue: Catalogue, *, before: int) -> Profiles:
     """Profiles from the lines with a timestamp strictly before `before` (seconds since 1970-01-01).
 
     The discount offered to a customer is the share of discounted lines among other customers' lines of the
-    same products in the same weeks, so one who only meets discounts is not called a bargain hunter. Price rank is
-    where the products bought stand among the mean prices of their category, 0 the cheapest.
+    same products in the same weeks, so one who only meets discounts is not called a bargain hunter. Price
+    rank is where the products bought stand among the mean prices of their category, 0 the cheapest.
     """
     lines, products = catalogue.lines, catalogue.products
     n = len(catalogue.customer_key)

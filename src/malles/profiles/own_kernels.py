@@ -12,8 +12,8 @@ from malles.profiles.others_kernels import lower_bound
 OWN_NAMES = (
     "own_lines", "own_share", "own_decay3", "own_decay8", "own_decay20", "own_trip_decay6",
     "own_trip_decay85", "own_last", "own_second", "own_third", "own_lag", "own_weeks_since", "own_ever",
-    "own_streak", "own_gap", "own_due", "own_units_share", "price_to_last_paid", "price_to_mean_paid", "own_discounted",
-    "own_mean_units", "own_last_units",
+    "own_streak", "own_gap", "own_due", "own_units_share", "price_to_last_paid", "price_to_mean_paid",
+    "own_discounted", "own_mean_units", "own_last_units",
     "maker_share", "size_share", "maker_size_share", "private_match", "maker_last", "size_last",
     "maker_elsewhere", "private_elsewhere", "price_tier", "price_tier_distance", "own_frequency",
     "together", "together_lift", "follow_last", "follow_all", "follow_lift",

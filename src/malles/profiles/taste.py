@@ -1,7 +1,7 @@
 """Tastes that reach across categories: products that the same households buy lie close to each other.
 
-A[h, i] = log(households / buyers of i) / sqrt(products of h) where household h has bought i, else 0. The
-leading right singular vectors of A give every product a position; a customer stands at the weighted sum of what
+A[h, i] = log(households / buyers of i) / sqrt(products of h) where h has bought i, else 0. The leading
+right singular vectors of A give every product a position; a customer stands at the weighted sum of what
 it bought.
 
 Source: latent semantic analysis, Deerwester et al. (1990); randomised range finder, Halko et al. (2011).
