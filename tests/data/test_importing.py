@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from datetime import datetime
 from pathlib import Path
@@ -144,6 +145,33 @@ def test_a_broken_or_missing_map_and_file_are_named(tmp_path):
         (tmp_path / name).write_bytes(b"not a table")
         with pytest.raises(DataError, match="is not a readable"):
             import_files([tmp_path / name], "transactions")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "sentence"),
+    [
+        ("price", [[1.0], [2.0]], "of type List"),
+        ("timestamp", [1, 2], "is Int64, but a date or time is needed"),
+        ("quantity", [b"1", b"2"], "of type Binary"),
+    ],
+)
+def test_a_typed_column_of_the_wrong_kind_is_one_sentence(tmp_path, column, values, sentence):
+    whole = {
+        "order": [1, 2],
+        "timestamp": [datetime(2024, 1, 1)] * 2,
+        "customer": [7, 8],
+        "product": ["a", "b"],
+    }
+    whole |= {"quantity": [1, 1], "price": [1.0, 2.0]}
+    pl.DataFrame(whole | {column: values}).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(SchemaError, match=sentence):
+        import_files([tmp_path / "t.parquet"], "transactions")
+
+
+def test_a_compressed_file_is_not_mistaken_for_text(tmp_path):
+    (tmp_path / "t.csv").write_bytes(gzip.compress(HEAD.encode()))
+    with pytest.raises(DataError, match="does not start with a line of text. Unpack it"):
+        import_files([tmp_path / "t.csv"], "transactions")
 
 
 def test_a_lost_record_stops_the_import(tmp_path, monkeypatch):

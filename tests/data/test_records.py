@@ -55,6 +55,12 @@ def test_byte_order_marks_and_line_endings_change_nothing(tmp_path, encoding, en
     assert found.rows["product"].to_list() == ["käse", "milk"]
 
 
+def test_quotes_inside_unquoted_fields_are_text(tmp_path):
+    found = read(tmp_path, HEAD + b'1,5" nail,\n"2, ""b""",a"b"c,"x"\n')
+    rows = [tuple(v or "" for v in r) for r in found.rows.drop("_line").iter_rows()]
+    assert rows == [("1", '5" nail', ""), ('2, "b"', 'a"b"c', "x")]
+
+
 def test_blank_lines_are_counted_but_are_no_records(tmp_path):
     found = read(tmp_path, HEAD + b"1,milk,2\n\n  \n2,milk,2\n\n")
     assert (found.count, found.blank) == (2, 3)

@@ -109,6 +109,12 @@ def suggest_column(table: Table, wanted: str, present: Sequence[str]) -> str | N
     return plain[close[0]] if close else None
 
 
+def _listed(names: Sequence[str], most: int = 30) -> str:
+    """Column names for a sentence, cut where a damaged header would flood it."""
+    shown = ", ".join(repr(n if len(n) <= 40 else n[:40] + "…") for n in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def match_columns(
     table: Table, present: Sequence[str], columns: Mapping[str, str], *, file: str
 ) -> dict[str, str]:
@@ -138,6 +144,6 @@ def match_columns(
         many = "a column" if len(absent) == 1 else f"{len(absent)} columns"
         raise SchemaError(
             f"{file} lacks {many}: {', '.join(repr(columns.get(n, n)) for n in absent)}. "
-            f"It has {', '.join(map(repr, present))}. Name them under [columns], for example {examples}."
+            f"It has {_listed(present)}. Name them under [columns], for example {examples}."
         )
     return {n: c for n, c in matched.items() if c in present}

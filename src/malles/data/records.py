@@ -8,7 +8,6 @@ as many rows as there are good records. Otherwise `ReconciliationError`.
 from __future__ import annotations
 
 import csv
-import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,8 +168,15 @@ def _sniff(head: str) -> str:
 
 
 def _header(path: Path, head: str, separator: str) -> tuple[str, ...]:
-    cells = next(csv.reader([head.rstrip("\r")], delimiter=separator), [])
-    names = tuple(c.strip().replace("\x00", "") or f"column {i + 1}" for i, c in enumerate(cells))
+    if "\ufffd" in head or "\x00" in head:
+        raise DataError(
+            f"{path.name} does not start with a line of text. Unpack it if it is compressed, or state its `encoding`."
+        )
+    try:
+        cells = next(csv.reader([head.rstrip("\r")], delimiter=separator), [])
+    except csv.Error as error:
+        raise DataError(f"{path.name}: the header line cannot be read ({error}). Mend its quotes.") from None
+    names = tuple(c.strip() or f"column {i + 1}" for i, c in enumerate(cells))
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise SchemaError(
@@ -219,11 +225,22 @@ def _good_bytes(
 
 def _requote(record: bytes, separator: str) -> bytes:
     """A record with quotes inside unquoted fields, rewritten so that every parser reads the same."""
-    out = io.StringIO()
-    csv.writer(out, delimiter=separator, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow(
-        next(csv.reader([record.decode("utf-8")], delimiter=separator))
-    )
-    return out.getvalue().encode("utf-8")
+    fields, at, mark = [], 0, separator.encode()
+    while True:
+        if record[at : at + 1] == b'"':
+            end = at + 1
+            while record[end : end + 1] != b'"' or record[end + 1 : end + 2] == b'"':
+                end += 2 if record[end : end + 1] == b'"' else 1
+            fields.append(record[at : end + 1])
+            at = end + 1
+        else:
+            end = record.find(mark, at)
+            end = len(record) if end < 0 else end
+            fields.append(b'"' + record[at:end].replace(b'"', b'""') + b'"' if end > at else b"")
+            at = end
+        if at >= len(record):
+            return mark.join(fields) + b"\n"
+        at += 1
 
 
 def _parse(content: bytes, names: tuple[str, ...], separator: str, expected: int) -> pl.DataFrame:

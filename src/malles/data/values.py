@@ -65,14 +65,12 @@ def read_values(
                 "another column."
             )
         kind = column.kind if column else "text"
-        if kind == "time":
-            value = _read_time(raw, settings, file=file, source=source)
-        elif kind == "date":
-            value = _read_time(raw, settings, file=file, source=source).cast(pl.Date)
-        elif kind in ("whole", "number"):
-            value = _read_number(raw, settings)
-        else:
-            value = _read_key(raw)
+        try:
+            value = _read_kind(raw, kind, settings, file=file, source=source)
+        except pl.exceptions.PolarsError:
+            raise SchemaError(
+                f"{file}: column {source!r} is of type {raw.dtype}, which cannot be read as {kind}. Name another column."
+            ) from None
         out[name] = value.alias(name)
         cause = _causes(raw, value, kind, required=bool(column and (column.required or name == "week")))
         bad = int((cause.is_not_null() & raw.is_not_null()).sum())
@@ -110,6 +108,17 @@ def read_values(
         ),
         refused,
     )
+
+
+def _read_kind(raw: pl.Series, kind: str, settings: ColumnMap, *, file: str, source: str) -> pl.Series:
+    if raw.dtype.is_nested() or raw.dtype in (pl.Object, pl.Duration):
+        raise pl.exceptions.InvalidOperationError(str(raw.dtype))
+    if kind in ("time", "date"):
+        value = _read_time(raw, settings, file=file, source=source)
+        return value.cast(pl.Date) if kind == "date" else value
+    if kind in ("whole", "number"):
+        return _read_number(raw, settings)
+    return _read_key(raw)
 
 
 def _read_number(raw: pl.Series, settings: ColumnMap) -> pl.Series:
