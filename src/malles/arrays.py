@@ -1,4 +1,4 @@
-"""Frozen dataclasses of arrays to one safetensors file and back: no pickle, the same bytes for the same values."""
+"""Frozen dataclasses of arrays to one safetensors file and back: the same values give the same bytes."""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ class Engine:
     seeded: bool = False
     """Whether fitting draws random numbers."""
 
-    def fit(self, train: ChoiceData, valid: ChoiceData, *, seed: int, tell: Tell | None = None) -> ChoiceModel:
+    def fit(
+        self, train: ChoiceData, valid: ChoiceData, *, seed: int, tell: Tell | None = None
+    ) -> ChoiceModel:
         """Fit on `train`; stop or set the temperature on `valid`."""
         model = self._find(self.settings)(**({"seed": seed} if self.seeded else {}))
         if self.module.startswith("malles.head") and tell is not None:

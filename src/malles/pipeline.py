@@ -1,9 +1,11 @@
 """START HERE: the whole road on one page.
 
-    rows → checked transactions → choice occasions → features → choice models → scores → market → what-if → report
+    rows → checked transactions → choice occasions → features → choice models
+         → scores → market → what-if → report
 
-`walk_road` reads top to bottom. Every stage is a step of the run's journal: what is finished and unchanged is read from
-the disk, so a killed run resumes and a second one is quick. Nothing heavy is computed before somebody needs it.
+`walk_road` reads top to bottom. Every stage is a step of the run's journal: what is finished and
+unchanged is read from the disk, so a killed run resumes and a second one is quick. Nothing heavy is
+computed before somebody needs it.
 """
 
 from __future__ import annotations
@@ -28,6 +30,13 @@ def walk_road(road: Road) -> Path:
     return road.write_report()  # report/       one page that opens offline
 
 
+def walk_to_models(road: Road) -> None:
+    """The first part of the road: what `malles fit` does."""
+    road.read_transactions()
+    road.build_occasions()
+    road.fit_models()
+
+
 def start(config: Config, *, command: str = "run", tell: Tell = be_silent) -> Path:
     """Begin a new run of a configuration; returns its folder."""
     folder = create_run_folder(config.run.root, config.run.name)
@@ -50,7 +59,8 @@ def _walk(folder: Path, manifest: Manifest, config: Config, tell: Tell) -> Path:
     with open_run(folder, manifest) as run:
         run.on_stage = lambda name, event: tell(f"{name} ({event})" if event == "reused" else name)
         try:
-            walk_road(Road(config, run, tell))
+            road = Road(config, run, tell)
+            walk_to_models(road) if manifest.command == "fit" else walk_road(road)
         except KeyboardInterrupt as stopped:
             stopped.add_note(f"What is finished is kept; go on with: malles runs resume {folder.name}")
             raise

@@ -104,7 +104,7 @@ class Road:
         from malles.data.loading import load_dataset
 
         self.tell("reading transactions")
-        return load_dataset(self.config.data.path or self.config.data.name)
+        return load_dataset(str(self.config.data.path or self.config.data.name))
 
     @cached_property
     def catalogue(self) -> Catalogue:

@@ -19,7 +19,7 @@ def demo_command(
     dry_run: DryRun = False,
     json: AsJson = False,
 ) -> None:
-    """Learn the Complete Journey market, score it on weeks never seen, simulate it, and ask it one what-if."""
+    """Learn the Complete Journey market, score it on weeks never seen, simulate it, ask one what-if."""
     with as_file(files("malles") / "configs" / ("full.toml" if full else "demo.toml")) as path:
         config = load_config(Path(path))
     walk(with_options(config, seed, workers), command="demo", dry_run=dry_run, json=json)

@@ -24,7 +24,9 @@ class Split(StrEnum):
 
 def evaluate_command(
     run: Annotated[str, typer.Argument(help="Name of the run, for example demo-1.")],
-    split: Annotated[Split, typer.Option(help="valid and frozen choose models; the others are for the end.")] = Split.valid,
+    split: Annotated[
+        Split, typer.Option(help="valid and frozen choose models; the others are for the end.")
+    ] = Split.valid,
     root: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -51,7 +53,12 @@ def evaluate_command(
         print_table(
             ("model", "against", "difference of log-loss", "verdict"),
             [
-                (d["model"], d["reference"], f"{d['value']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]", d["verdict"])
+                (
+                    d["model"],
+                    d["reference"],
+                    f"{d['value']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}]",
+                    d["verdict"],
+                )
                 for d in differences
             ],
             title="Paired by customer",

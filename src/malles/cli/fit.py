@@ -10,7 +10,11 @@ from malles.config import load_config
 
 
 def fit_command(
-    config: ConfigFile, seed: Seed = None, workers: Workers = None, dry_run: DryRun = False, json: AsJson = False
+    config: ConfigFile,
+    seed: Seed = None,
+    workers: Workers = None,
+    dry_run: DryRun = False,
+    json: AsJson = False,
 ) -> None:
     """Fit the models of a configuration; use them with `malles predict RUN`."""
     from malles.pipeline import start
@@ -29,7 +33,12 @@ def fit_command(
     print_table(
         ("model", "folder", "seconds", "reused"),
         [
-            (s["name"].removeprefix("model "), str(folder / s["artefact"]), float(s["seconds"]), "yes" if s["reused"] else "")
+            (
+                s["name"].removeprefix("model "),
+                str(folder / s["artefact"]),
+                float(s["seconds"]),
+                "yes" if s["reused"] else "",
+            )
             for s in stages
         ],
     )

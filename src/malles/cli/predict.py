@@ -12,8 +12,12 @@ from malles.errors import UsageError
 
 
 def predict_command(
-    model: Annotated[str, typer.Argument(help="A run, or RUN/NAME for one of its models, for example demo-1/head.")],
-    occasions: Annotated[Path, typer.Option(help="Choice occasions in long form (docs/method/occasions.md).")],
+    model: Annotated[
+        str, typer.Argument(help="A run, or RUN/NAME for one of its models, for example demo-1/head.")
+    ],
+    occasions: Annotated[
+        Path, typer.Option(help="Choice occasions in long form (docs/method/occasions.md).")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Parquet or CSV file to write.")],
     root: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
@@ -27,8 +31,15 @@ def predict_command(
         answers, seconds = predict_table(root, model, occasions, tell)
     write_answers(answers, output)
     rows = answers["occasion"].n_unique()
-    summary = {"occasions": rows, "alternatives": answers.height, "seconds": round(seconds, 2), "file": str(output)}
+    summary = {
+        "occasions": rows,
+        "alternatives": answers.height,
+        "seconds": round(seconds, 2),
+        "file": str(output),
+    }
     if json:
         print_json(summary)
     else:
-        typer.echo(f"{rows:,} occasions, {answers.height:,} alternatives in {seconds:.1f} s: {output}", err=True)
+        typer.echo(
+            f"{rows:,} occasions, {answers.height:,} alternatives in {seconds:.1f} s: {output}", err=True
+        )

@@ -12,15 +12,23 @@ import typer
 from malles.cli.frame import print_json, progress
 from malles.config import Config, change_config, load_config
 
-ConfigFile = Annotated[Path, typer.Argument(help="Settings (TOML); shipped ones lie in configs/.", metavar="CONFIG")]
+ConfigFile = Annotated[
+    Path, typer.Argument(help="Settings (TOML); shipped ones lie in configs/.", metavar="CONFIG")
+]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
 Workers = Annotated[int | None, typer.Option(help="Threads; the result is the same for any number.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the settings and print them; compute nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check the settings and print them; compute nothing.")
+]
 
 
 def run_command(
-    config: ConfigFile, seed: Seed = None, workers: Workers = None, dry_run: DryRun = False, json: AsJson = False
+    config: ConfigFile,
+    seed: Seed = None,
+    workers: Workers = None,
+    dry_run: DryRun = False,
+    json: AsJson = False,
 ) -> None:
     """Walk the whole road for a configuration; what is done and unchanged is reused."""
     walk(with_options(load_config(config), seed, workers), command="run", dry_run=dry_run, json=json)

@@ -60,9 +60,9 @@ def split_occasions(finished: FinishedRun, split: str) -> Occasions:
     weeks = settings.valid if split == "frozen" else settings.test
     found = build_occasions(finished.catalogue, rules, weeks, customers, categories).occasions
     if split == "frozen":
-        from malles.occasions.benchmark import frozen_valid
+        from malles.occasions.benchmark import select_scored
 
-        return found.take(np.flatnonzero(frozen_valid(found)))
+        return found.take(select_scored(found).rows)
     return found
 
 

@@ -105,7 +105,7 @@ def explain_row(catalogue: Catalogue, model: ChoiceModel, data: ChoiceData) -> d
 
 
 def contributions(model: ChoiceModel, data: ChoiceData, lead: int, probability: float) -> dict[str, float]:
-    """log P of the leading alternative lost when a group of its features is set to the slate's mean."""
+    """What log P of the leading alternative lost when a group of its features is set to the slate's mean."""
     there = data.occasions.available[0] & (data.occasions.product[0] >= 0)
     found: dict[str, float] = {}
     taken: set[int] = set()

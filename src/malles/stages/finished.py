@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from malles.choice.model import ChoiceModel
 from malles.config import Config, build_config
@@ -13,6 +14,9 @@ from malles.errors import ModelError, RunError, did_you_mean
 from malles.road import Tell
 from malles.store import find_run, load_manifest
 from malles.vocabulary import Catalogue, ChoiceData, DataSet, Occasions
+
+if TYPE_CHECKING:
+    from malles.profiles.features import FeatureStore
 
 
 @dataclass
@@ -45,6 +49,13 @@ class FinishedRun:
         return data
 
     @cached_property
+    def feature_store(self) -> FeatureStore:
+        """The catalogue's lines indexed for features."""
+        from malles.profiles.features import FeatureStore
+
+        return FeatureStore(self.catalogue)
+
+    @cached_property
     def catalogue(self) -> Catalogue:
         """The data set as it was coded for fitting."""
         from malles.occasions.catalogue import build_catalogue
@@ -55,8 +66,8 @@ class FinishedRun:
         """What the models of this run may see of occasions."""
         from malles.profiles.features import build_features
 
-        self.tell("features")
-        return build_features(self.catalogue, occasions, self.config.occasions.regime)
+        regime = self.config.occasions.regime
+        return build_features(self.catalogue, occasions, regime, store=self.feature_store)
 
     def model(self, name: str) -> ChoiceModel:
         """One of the run's choice models.
@@ -67,8 +78,8 @@ class FinishedRun:
         if name not in self.config.models.names:
             hint = did_you_mean(name, self.config.models.names)
             raise ModelError(
-                f"Run {self.folder.name!r} has no model {name!r}; it has {', '.join(self.config.models.names)}. "
-                f"{hint}".rstrip()
+                f"Run {self.folder.name!r} has no model {name!r}; it has "
+                f"{', '.join(self.config.models.names)}. {hint}".rstrip()
             )
         if name not in self._models:
             self._models[name] = load_engine(self.folder / "03-models" / name, name)

@@ -1,4 +1,4 @@
-"""Stage 6: every household for some weeks, against everything that was really sold in the choice categories."""
+"""Stage 6: every household for some weeks, against everything sold in the choice categories."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CODE = (
 )  # fmt: skip
 
 CELLS = 0.03
-"""Part of the trips x categories without a purchase that the incidence model is fitted on; each stands for 33."""
+"""Part of the cells (trips x categories) without a purchase that incidence is fitted on."""
 
 PAST_WEEKS = 8
 """Weeks of shelves before the first simulated one: what is usually announced."""
@@ -68,9 +68,7 @@ class MarketRoom:
         """Choice probabilities of the configured model, given only the order lines handed over."""
         if not len(occasions):
             return np.zeros(occasions.shape, np.float32)
-        data = build_features(
-            replace(self.catalogue, lines=lines), occasions, self.config.occasions.regime
-        )
+        data = build_features(replace(self.catalogue, lines=lines), occasions, self.config.occasions.regime)
         return self._chooser().predict(data)
 
     def fit_incidence(self, seed: int) -> FittedIncidence:
@@ -138,7 +136,9 @@ def _save(model: FittedIncidence, folder: Path) -> None:
     model.save(folder)
 
 
-def _walk(road: Road, weeks: tuple[int, int], rate: np.ndarray | None, mode: Mode, trips: TripSource) -> Simulation:
+def _walk(
+    road: Road, weeks: tuple[int, int], rate: np.ndarray | None, mode: Mode, trips: TripSource
+) -> Simulation:
     room = market_room(road)
     first, last = weeks
     title = f"market, weeks {first} to {last}, {mode.value.replace('_', ' ')}, trips {trips.value}"

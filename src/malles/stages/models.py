@@ -16,10 +16,13 @@ CODE = ("data", "occasions", "vocabulary", "profiles", "choice", "baselines", "h
 
 def fit_models(road: Road) -> None:
     """One folder per model under 03-models."""
+    from malles.stages.units import fit_units
+
     for name in road.config.models.names:
         find_engine(name)  # a misspelt name is refused before anything is fitted
     for name in road.config.models.names:
         road.steps[f"model {name}"] = fit_one(road, name)
+    fit_units(road)
 
 
 def fit_one(road: Road, name: str) -> Step[ChoiceModel]:

@@ -20,29 +20,33 @@ CODE = ("data", "occasions", "vocabulary", "stages")
 
 def build_occasion_tables(road: Road) -> None:
     """Occasions of the training weeks and of the scored weeks, with their coverage."""
-    settings = road.config.occasions
     for part in ("train", "valid"):
-        built: list[OccasionBuild] = []
-        road.steps[f"occasions {part}"] = road.run.step(
-            f"occasions {part}",
-            f"02-occasions-{part}.safetensors",
-            build=lambda part=part, built=built: _choose(road, part, built),
-            save=write_arrays,
-            load=_read,
-            settings=[settings, part],
-            inputs=[road.steps["transactions"]],
-            code=CODE,
-        )
-        road.steps[f"coverage {part}"] = road.run.step(
-            f"coverage {part}",
-            f"02-coverage-{part}.json",
-            build=lambda part=part, built=built: _coverage(road, part, built),
-            save=write_plain,
-            load=read_plain,
-            settings=[settings, part],
-            inputs=[road.steps["transactions"]],
-            code=CODE,
-        )
+        _build_part(road, part)
+
+
+def _build_part(road: Road, part: str) -> None:
+    built: list[OccasionBuild] = []
+    common: dict[str, Any] = {
+        "settings": [road.config.occasions, part],
+        "inputs": [road.steps["transactions"]],
+        "code": CODE,
+    }
+    road.steps[f"occasions {part}"] = road.run.step(
+        f"occasions {part}",
+        f"02-occasions-{part}.safetensors",
+        build=lambda: _choose(road, part, built),
+        save=write_arrays,
+        load=_read,
+        **common,
+    )
+    road.steps[f"coverage {part}"] = road.run.step(
+        f"coverage {part}",
+        f"02-coverage-{part}.json",
+        build=lambda: _coverage(road, part, built),
+        save=write_plain,
+        load=read_plain,
+        **common,
+    )
 
 
 def split_build(road: Road, part: str) -> OccasionBuild:

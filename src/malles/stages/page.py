@@ -55,15 +55,16 @@ def load_content(folder: Path) -> ReportContent:
         run=_facts(manifest, rows, scores),
         headline=_headline(scores, market, what_if),
         durations=pl.DataFrame(
-            {"step": [s["name"] for s in manifest.stages], "seconds": [float(s["seconds"]) for s in manifest.stages]}
+            {
+                "step": [s["name"] for s in manifest.stages],
+                "seconds": [float(s["seconds"]) for s in manifest.stages],
+            }
         ),
         imports=_imports(rows),
         coverage=_coverage(coverage, scores),
         scores=pl.DataFrame(scores["scores"]),
         differences=pl.DataFrame(scores["differences"]) if scores["differences"] else None,
-        score_note=f"Weeks {settings['occasions']['valid'][0]} to {settings['occasions']['valid'][1]}, regime "
-        f"{settings['occasions']['regime']}: {scores['occasions']:,} occasions of {scores['customers']:,} households "
-        f"that no model was fitted on; intervals from {scores['draws']} draws of households.",
+        score_note=_score_note(settings, scores),
         calibration={name: pl.DataFrame(points) for name, points in scores["calibration"].items()},
         promotion=_promotion_points(scores, best),
         promotion_model=best,
@@ -71,10 +72,7 @@ def load_content(folder: Path) -> ReportContent:
         shares=pl.DataFrame(scores["shares"]) if scores["shares"] else None,
         weekly_units=pl.DataFrame(market["weekly"]),
         market=pl.DataFrame(market["scores"]),
-        market_note=f"Weeks {market['weeks'][0]} to {market['weeks'][1]}, {market['mode'].replace('_', ' ')}, trips taken "
-        f"from {market['trips']}; every unit sold in the choice categories counts, on a slate or not. Incidence is "
-        f"fitted to week {settings['calibration']['fit_until']}, rates are calibrated on weeks "
-        f"{settings['calibration']['weeks'][0]} to {settings['calibration']['weeks'][1]}.",
+        market_note=_market_note(settings, market),
         price_response=pl.DataFrame(what_if["curve"]).select(
             "price", "share", pl.col("share_low").alias("low"), pl.col("share_high").alias("high")
         ),
@@ -91,6 +89,24 @@ def _read(folder: Path, name: str) -> Any:
     if not path.is_file():
         raise RunError(f"Run {folder.name!r} lacks {path.name}; go on with: malles runs resume {folder.name}")
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _score_note(settings: dict[str, Any], scores: dict[str, Any]) -> str:
+    first, last = settings["occasions"]["valid"]
+    return (
+        f"Weeks {first} to {last}, regime {settings['occasions']['regime']}: {scores['occasions']:,} occasions "
+        f"of {scores['customers']:,} households, none of them fitted on; the weeks are also what boosting "
+        f"stops on and temperatures are set on. Intervals: {scores['draws']} draws of households."
+    )
+
+
+def _market_note(settings: dict[str, Any], market: dict[str, Any]) -> str:
+    first, last = settings["calibration"]["weeks"]
+    return (
+        f"Weeks {market['weeks'][0]} to {market['weeks'][1]}, {market['mode'].replace('_', ' ')}, trips from "
+        f"{market['trips']}; every unit sold in the choice categories counts, on a slate or not. Incidence is "
+        f"fitted to week {settings['calibration']['fit_until']}, rates are calibrated on weeks {first} to {last}."
+    )
 
 
 def _facts(manifest: Manifest, rows: dict[str, Any], scores: dict[str, Any]) -> dict[str, str]:
@@ -130,7 +146,10 @@ def _imports(rows: dict[str, Any]) -> ImportSummary | None:
         return None
     rules = rows["provenance"].get("rules") or []
     table = pl.DataFrame(
-        [{"rule": r["rule"], "rows": r["lines"], "treatment": f"{r['effect']}: {r['meaning']}"} for r in rules],
+        [
+            {"rule": r["rule"], "rows": r["lines"], "treatment": f"{r['effect']}: {r['meaning']}"}
+            for r in rules
+        ],
         schema={"rule": pl.String, "rows": pl.Int64, "treatment": pl.String},
     )
     return ImportSummary(counts["records"], counts["accepted"], counts["quarantined"], table)
@@ -139,7 +158,11 @@ def _imports(rows: dict[str, Any]) -> ImportSummary | None:
 def _coverage(parts: dict[str, Any], scores: dict[str, Any]) -> pl.DataFrame:
     rows: list[dict[str, Any]] = []
     for part, found in parts.items():
-        dropped = {k: n for k, n in found["dropped"].items() if k not in {"other weeks", "other customers", "other categories"}}
+        dropped = {
+            k: n
+            for k, n in found["dropped"].items()
+            if k not in {"other weeks", "other customers", "other categories"}
+        }
         total = found["occasions"] + sum(dropped.values())
         rows.append({"step": f"{part}: purchases in a choice category", "occasions": total, "share": 1.0})
         rows += [
@@ -147,7 +170,11 @@ def _coverage(parts: dict[str, Any], scores: dict[str, Any]) -> pl.DataFrame:
             for reason, n in dropped.items()
         ]
         rows.append(
-            {"step": f"{part}: choice occasions", "occasions": found["occasions"], "share": found["occasions"] / max(total, 1)}
+            {
+                "step": f"{part}: choice occasions",
+                "occasions": found["occasions"],
+                "share": found["occasions"] / max(total, 1),
+            }
         )
     return pl.DataFrame(rows)
 
@@ -194,7 +221,11 @@ def _what_if(found: dict[str, Any]) -> WhatIf:
         }
         for name, e in found["effects"].items()
     ]
-    sources = {"shelf": "other products of the slate", "other": "products outside the slate", "expansion": "the category growing"}
+    sources = {
+        "shelf": "other products of the slate",
+        "other": "products outside the slate",
+        "expansion": "the category growing",
+    }
     diversion = [
         {"source": sources[name], "share": d["value"], "low": d["low"], "high": d["high"]}
         for name, d in found["diversion"].items()
@@ -204,8 +235,8 @@ def _what_if(found: dict[str, Any]) -> WhatIf:
         pl.DataFrame(effects),
         pl.DataFrame(diversion),
         f"{found['category']}; {found['occasions']:,} trips of {found['households']:,} households, trips from "
-        f"{found['trips']}. Intervals: households resampled and both worlds drawn with the same random numbers; the "
-        "models are not refitted per draw.",
+        f"{found['trips']}. Intervals: households resampled, both worlds drawn with the same random "
+        "numbers; the models are not refitted per draw.",
     )
 
 
@@ -225,6 +256,9 @@ def _totals(market: dict[str, Any]) -> Extra:
     """All categories together, week by week, every forecast beside what was sold."""
     weeks = range(market["weeks"][0], market["weeks"][1] + 1)
     frame = pl.DataFrame(
-        [{"forecast": n, **{f"week {w}": v for w, v in zip(weeks, t, strict=True)}} for n, t in market["total"].items()]
+        [
+            {"forecast": n, **{f"week {w}": v for w, v in zip(weeks, t, strict=True)}}
+            for n, t in market["total"].items()
+        ]
     )
     return Extra("Units of all choice categories by week", frame)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
-from malles.occasions.table import OccasionKeys, read_occasions
+from malles.occasions.table import read_occasions
+from malles.profiles.quantity import build_quantity_features
 from malles.road import Tell
 from malles.stages.finished import FinishedRun, open_finished
+from malles.stages.units import load_units
 from malles.store import write_whole
-from malles.vocabulary import Decisions
+from malles.vocabulary import Decisions, Occasions
+
+BLOCK = 20_000
+"""Occasions decided at a time; bounds the memory of their features."""
 
 
 def predict_table(root: Path, model: str, path: Path, tell: Tell) -> tuple[pl.DataFrame, float]:
@@ -28,12 +34,31 @@ def predict_table(root: Path, model: str, path: Path, tell: Tell) -> tuple[pl.Da
     """
     run, _, name = model.partition("/")
     finished = open_finished(root, run, tell)
-    name = name or finished.config.models.names[-1]
-    chooser = finished.model(name)
     occasions, keys = read_occasions(path, finished.catalogue)
     began = time.perf_counter()
-    answers = decide(finished, name, chooser, occasions)
-    return to_table(answers, occasions, keys), time.perf_counter() - began
+    answers = decide(finished, name or finished.config.models.names[-1], occasions)
+    seconds = time.perf_counter() - began
+    table = keys.to_table(
+        occasions,
+        probability=answers.probability,
+        units_mean=answers.units_mean,
+        units_median=answers.units_median,
+    )
+    return table, seconds
+
+
+def decide(finished: FinishedRun, name: str, occasions: Occasions) -> Decisions:
+    """Choice probabilities and units of every alternative."""
+    chooser, units = finished.model(name), load_units(finished.folder / "03-models" / "units")
+    parts = []
+    for begin in range(0, len(occasions), BLOCK):
+        finished.tell("deciding", begin, len(occasions))
+        block = occasions.take(np.arange(begin, min(begin + BLOCK, len(occasions))))
+        probability = chooser.predict(finished.features(block))
+        mean, median = units.predict(build_quantity_features(finished.catalogue, block))
+        parts.append((probability, mean, median))
+    joined = (np.concatenate(column).astype(np.float32) for column in zip(*parts, strict=True))
+    return Decisions(*joined)
 
 
 def write_answers(answers: pl.DataFrame, path: Path) -> None:

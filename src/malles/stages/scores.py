@@ -15,6 +15,7 @@ from malles.evaluation.comparison import compare_models
 from malles.evaluation.promotion import promotion_response
 from malles.road import Road
 from malles.stages.transactions import read_plain, write_plain
+from malles.stages.units import score_units
 from malles.vocabulary import Occasions
 
 CODE = ("evaluation", "calibration", "stages", "vocabulary")
@@ -47,6 +48,7 @@ def score_models(road: Road) -> None:
         inputs=[predictions, road.steps["occasions valid"]],
         code=CODE,
     )
+    score_units(road)
 
 
 def reference_model(names: list[str]) -> str:
@@ -74,7 +76,8 @@ def score_all(
         "promotion": _promotion(predictions, occasions, draws, seed),
         "shares": _shares(predictions, occasions, seed),
         "calibration": {
-            name: _curve(predictions[name], occasions, draws, seed) for name in dict.fromkeys((best, reference))
+            name: _curve(predictions[name], occasions, draws, seed)
+            for name in dict.fromkeys((best, reference))
         },
         "coverage": {"occasions": len(occasions), "households": len(np.unique(occasions.customer))},
     }

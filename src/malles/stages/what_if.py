@@ -79,7 +79,9 @@ def answer(
     curve = trace_price_response(
         market.occasions, product, MULTIPLIERS, decide, seed=seed, weight=market.weight, draws=draws
     )
-    change = f"{abs(1 - settings.price_multiplier):.0%} {'off' if settings.price_multiplier < 1 else 'dearer'}"
+    change = (
+        f"{abs(1 - settings.price_multiplier):.0%} {'off' if settings.price_multiplier < 1 else 'dearer'}"
+    )
     return {
         "question": f"{name} at {change}{' and on display' if settings.display else ''}, "
         f"{'week' if len(weeks) == 1 else 'weeks'} {', '.join(map(str, weeks))}",
@@ -101,7 +103,8 @@ def find_category(catalogue: Catalogue, settings: ScenarioSettings) -> int:
     if settings.category not in catalogue.category_name:
         hint = did_you_mean(settings.category, catalogue.category_name)
         raise ConfigError(
-            f"[scenario] category {settings.category!r} is not a choice category of {catalogue.name!r}. {hint}".rstrip()
+            f"[scenario] category {settings.category!r} is not a choice category of "
+            f"{catalogue.name!r}. {hint}".rstrip()
         )
     return catalogue.category_name.index(settings.category)
 
@@ -126,7 +129,8 @@ def find_product(
     if product not in standing:
         raise ConfigError(
             f"[scenario] product {settings.product!r} stands on no shelf of "
-            f"{catalogue.category_name[category]!r} in week {weeks[0]}; name its own category or another product."
+            f"{catalogue.category_name[category]!r} in week {weeks[0]}; "
+            "name its own category or another product."
         )
     return product
 
