@@ -32,14 +32,21 @@ def choice_command(
     With --frozen every column is compared with the frozen files; exit code 1 if a cell differs.
     """
     from malles.data.loading import load_dataset
+    from malles.errors import UsageError
     from malles.occasions.benchmark import (
         build_benchmark,
         compare_benchmark,
         count_benchmark,
         count_catalogue,
+        find_missing,
     )
     from malles.occasions.catalogue import build_catalogue
 
+    if frozen is not None and (missing := find_missing(frozen)):
+        raise UsageError(
+            f"{frozen} lacks {', '.join(name + '.parquet' for name in missing)}; "
+            "give the folder of the frozen files."
+        )
     dataset = load_dataset("complete_journey", home)
     begin = time.process_time()
     catalogue = build_catalogue(dataset, fit_until_week=40)

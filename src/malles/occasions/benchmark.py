@@ -124,8 +124,7 @@ def compare_benchmark(catalogue: Catalogue, parts: dict[str, OccasionBuild], fol
     Raises:
         DataError: the folder lacks a file.
     """
-    needed = ["occasions", "labels", "items", "households"]
-    missing = [name for name in needed if not (folder / f"{name}.parquet").exists()]
+    missing = find_missing(folder)
     if missing:
         raise DataError(
             f"{folder} lacks {', '.join(f'{n}.parquet' for n in missing)}; give the benchmark's folder"
@@ -134,13 +133,17 @@ def compare_benchmark(catalogue: Catalogue, parts: dict[str, OccasionBuild], fol
     labels = pl.read_parquet(folder / "labels.parquet")
     rows = [*_compare_lists(catalogue, folder)]
     for name in frozen["split"].cast(pl.String).unique().sort().to_list():
-        if not (folder / f"candidates_{name}.parquet").exists():
-            raise DataError(f"{folder} lacks candidates_{name}.parquet; give the benchmark's folder")
         theirs = frozen.filter(pl.col("split").cast(pl.String) == name)
         candidates = pl.read_parquet(folder / f"candidates_{name}.parquet")
         rows += _compare_split(catalogue, name, parts[name], theirs, candidates, labels)
     table = pl.DataFrame(rows, schema=["split", "column", "cells", "equal"], orient="row")
     return table.with_columns(share=pl.col("equal") / pl.col("cells"))
+
+
+def find_missing(folder: Path) -> list[str]:
+    """Names of the frozen files that the folder lacks."""
+    needed = ("occasions", "labels", "items", "households", "candidates_train", "candidates_valid")
+    return [name for name in needed if not (folder / f"{name}.parquet").exists()]
 
 
 Row = tuple[str, str, int, int]

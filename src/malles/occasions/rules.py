@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from malles.vocabulary import DataSet
+import numpy as np
+
+from malles.vocabulary import Catalogue, DataSet
 
 
 @dataclass(frozen=True)
@@ -93,3 +95,15 @@ class OccasionRules:
     """
     other: bool = False
     """Add the last column OTHER, which stands for every product of the category outside the slate."""
+
+    @classmethod
+    def scaled_to(cls, catalogue: Catalogue) -> OccasionRules:
+        """The rules for a catalogue: benchmark v1, with shorter slates and an earlier start for a small one.
+
+        The least length is the median number of products of a category, from 2 to 5; the first week lies
+        behind the first quarter of the weeks, at most week 9.
+        """
+        eligible = catalogue.products.category[catalogue.products.category >= 0]
+        median = int(np.median(np.bincount(eligible))) if len(eligible) else 2
+        weeks = int(catalogue.lines.week.max(initial=1))
+        return cls(min_alternatives=min(5, max(2, median)), first_week=min(9, 1 + max(1, weeks // 4)))
