@@ -58,12 +58,8 @@ def resume(folder: Path, tell: Tell = be_silent) -> Path:
 def _walk(folder: Path, manifest: Manifest, config: Config, tell: Tell) -> Path:
     with open_run(folder, manifest) as run:
         run.on_stage = lambda name, event: tell(f"{name} ({event})" if event == "reused" else name)
-        try:
-            road = Road(config, run, tell)
-            walk_to_models(road) if manifest.command == "fit" else walk_road(road)
-        except KeyboardInterrupt as stopped:
-            stopped.add_note(f"What is finished is kept; go on with: malles runs resume {folder.name}")
-            raise
+        road = Road(config, run, tell)
+        walk_to_models(road) if manifest.command == "fit" else walk_road(road)
     return folder
 
 
