@@ -20,8 +20,11 @@ ABSURD_PRICE = 1_000_000.0
 ABSURD_QUANTITY = 1_000_000.0
 """Also keeps whole units inside 32-bit integers."""
 
-NON_PRODUCT = r"(?i)^\s*(POST|POSTAGE|DOT|BANK CHARGES|ADJUST\d*|AMAZONFEE|CRUK|SHIPPING|DISCOUNT|GIFT CARD|GIFT VOUCHER)\s*$"
-"""Codes that are words for postage, fees, discounts, adjustments and vouchers; single letters may be real products."""
+NON_PRODUCT = (
+    r"(?i)^\s*(POST|POSTAGE|DOT|BANK CHARGES|ADJUST\d*|AMAZONFEE|CRUK|SHIPPING|DISCOUNT"
+    r"|GIFT CARD|GIFT VOUCHER)\s*$"
+)
+"""Words for postage, fees, discounts, adjustments and vouchers; single letters may be real products."""
 
 FUEL = r"(?i)\b(GASOLINE|FUEL|DIESEL|PETROL)\b"
 

@@ -170,7 +170,8 @@ def _sniff(head: str) -> str:
 def _header(path: Path, head: str, separator: str) -> tuple[str, ...]:
     if "\ufffd" in head or "\x00" in head:
         raise DataError(
-            f"{path.name} does not start with a line of text. Unpack it if it is compressed, or state its `encoding`."
+            f"{path.name} does not start with a line of text. Unpack it if it is compressed, or state its "
+            "`encoding`."
         )
     try:
         cells = next(csv.reader([head.rstrip("\r")], delimiter=separator), [])

@@ -69,7 +69,8 @@ def read_values(
             value = _read_kind(raw, kind, settings, file=file, source=source)
         except pl.exceptions.PolarsError:
             raise SchemaError(
-                f"{file}: column {source!r} is of type {raw.dtype}, which cannot be read as {kind}. Name another column."
+                f"{file}: column {source!r} is of type {raw.dtype}, which cannot be read as {kind}. Name "
+                "another column."
             ) from None
         out[name] = value.alias(name)
         cause = _causes(raw, value, kind, required=bool(column and (column.required or name == "week")))
