@@ -8,7 +8,9 @@ SMALL = IncidenceModel(hidden=(16, 8), embedding=4, members=1, epochs=6, batch=2
 
 
 def known_world(n: int, seed: int, rate: float) -> tuple[IncidenceData, np.ndarray, np.ndarray, np.ndarray]:
-    """V = -2.5 + x0 - 0.5 x1 + 1 in category 1; E[units|buy] = 1 + exp(-0.5 + 0.5 x0). Sampled cells, and all cells."""
+    """V = -2.5 + x0 - 0.5 x1 + 1 in category 1; E[units|buy] = 1 + exp(-0.5 + 0.5 x0). Sampled cells, and
+    all cells.
+    """
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 3)).astype(np.float32)
     category = rng.integers(0, 2, n)

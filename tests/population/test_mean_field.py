@@ -6,7 +6,9 @@ from malles.population.mean_field import Reaction, build_mean_field, fit_reactio
 
 
 def test_a_window_adds_up_by_hand():
-    """Category 0: products 0 (3 units at 1 of 2) and 1 (1 unit at 2 of 2); category 1: product 2 (4 units in 2 lines)."""
+    """Category 0: products 0 (3 units at 1 of 2) and 1 (1 unit at 2 of 2); category 1: product 2 (4 units in
+    2 lines).
+    """
     f = build_mean_field(
         np.array([0, 1, 2, 2]), np.array([3.0, 1.0, 2.0, 2.0]), np.array([1.0, 2.0, 1.0, 1.0]),
         np.array([2.0, 2.0, 1.0, 1.0]), np.array([0, 0, 1, -1]), 2, np.array([[True, False], [True, True]]),

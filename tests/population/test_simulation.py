@@ -22,7 +22,9 @@ GROUP = np.array([0, 1], np.int32)
 
 
 class Coin(FittedIncidence):
-    """Buys category 0 with chance 0.3 and category 1 with 0.1; 1.5 units, one product, a fifth outside the slate."""
+    """Buys category 0 with chance 0.3 and category 1 with 0.1; 1.5 units, one product, a fifth outside the
+    slate.
+    """
 
     def __init__(self) -> None:
         object.__setattr__(self, "weights", {})
@@ -54,15 +56,17 @@ def make_world(seed: int = 0, customers: int = 60, weeks: int = 12) -> World:
     t, b, p, c, w = (np.array(x) for x in zip(*rows, strict=True))
     n = len(rows)
     lines = Lines(
-        c.astype(np.int32), (c % 2).astype(np.int32), p.astype(np.int32), b.astype(np.int64), w.astype(np.int16),
-        t.astype(np.int64), rng.integers(1, 3, n).astype(np.int32), np.ones(n, np.float32), np.ones(n, np.float32),
+        c.astype(np.int32), (c % 2).astype(np.int32), p.astype(np.int32), b.astype(np.int64),
+        w.astype(np.int16),
+        t.astype(np.int64), rng.integers(1, 3, n).astype(np.int32), np.ones(n, np.float32),
+        np.ones(n, np.float32),
     )  # fmt: skip
     row = np.array([[0, 1], [0, -1]], np.int32)  # store 1 has no slate of category 1
     product = np.array([[0, 1, -3], [3, 4, -3]], np.int32)
     one = np.where(product >= 0, 1, 0).astype(np.float32)
     rank = np.array([[0, 1, -1]] * 2, np.int32)
     shelf = Shelf(row, product, one, one, np.zeros(product.shape, np.uint8), rank)
-    shelves = {week: shelf for week in range(2, weeks + 1)}
+    shelves = dict.fromkeys(range(2, weeks + 1), shelf)
     return World(build_purchases(lines, CATEGORY), lines, shelves, GROUP, CATEGORY, customers)
 
 
@@ -82,9 +86,13 @@ def test_expected_units_are_trips_times_chance_times_units():
 
 def test_products_and_others_add_up_to_the_category():
     for week in run(Mode.ONE_WEEK_AHEAD, TripSource.DATA).weeks:
-        by_category = np.bincount(CATEGORY, week.product_units, minlength=2)
+        by_category = np.bincount(CATEGORY, week.shelf_units, minlength=2)
         np.testing.assert_allclose(by_category + week.other_units, week.expected_units, rtol=1e-6)
-        assert week.product_units[2] == 0  # not on any shelf
+        assert week.shelf_units[2] == 0  # not on any shelf
+        assert week.product_units[2] > 0  # but bought outside the slates
+        np.testing.assert_allclose(
+            np.bincount(CATEGORY, week.product_units, minlength=2), week.expected_units, rtol=1e-6
+        )
 
 
 def test_drawn_units_scatter_around_the_expected():

@@ -38,7 +38,7 @@ def lines(rows: list[tuple[int, int, int, int, int, int]]) -> Lines:
 
 
 def shelf(price: float = 1.0, promotion: int = 0, stores: int = 2) -> Shelf:
-    """Every store carries category 0 with products 0 and 1, and category 1 with product 2; nobody category 2."""
+    """Every store carries categories 0 (products 0 and 1) and 1 (product 2); nobody category 2."""
     row = np.tile(np.array([0, 1, -1], np.int32), (stores, 1))
     product = np.array([[0, 1], [2, -3]], np.int32)
     return Shelf(
@@ -180,7 +180,8 @@ def test_features_under_another_shelf_are_those_of_a_market_with_that_shelf():
         X.append(describe_trips(history, market, who, who % 2, when)[:, 0])
     changed = shelf(0.7, 3)
     per_cell = Shelf(
-        np.zeros((1, 1), np.int32), np.repeat(changed.product[:1], 12, 0), np.repeat(changed.price[:1], 12, 0),
+        np.zeros((1, 1), np.int32), np.repeat(changed.product[:1], 12, 0),
+        np.repeat(changed.price[:1], 12, 0),
         np.repeat(changed.list_price[:1], 12, 0), np.repeat(changed.promotion[:1], 12, 0),
         np.repeat(changed.rank[:1], 12, 0),
     )  # fmt: skip

@@ -21,7 +21,9 @@ def market(n: int = 4000) -> Occasions:
 
 
 def logit(occasions: Occasions) -> Demand:
-    """V = -2 price; the trip buys with probability 0.2 + 0.1 (1 - price of product 5); a quarter buys something else."""
+    """V = -2 price; the trip buys with probability 0.2 + 0.1 (1 - price of product 5); a quarter buys
+    something else.
+    """
     n = len(occasions)
     weight = np.where(occasions.available, np.exp(-2.0 * occasions.price), 0.0)
     buy = 0.2 + 0.1 * (1 - occasions.price[:, 1].astype(float))

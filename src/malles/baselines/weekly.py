@@ -1,6 +1,7 @@
 """Weekly demand of every category, one week ahead: what the market simulation is compared with.
 
-last week | mean of the last 4 or 8 weeks | exponential smoothing | boosted trees (Poisson) on lags and promotions
+last week | mean of the last 4 or 8 weeks | exponential smoothing | boosted trees (Poisson) on lags and
+promotions
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ class WeeklyBoosting:
             seed: of the row and column sampling.
             threads: processor threads.
 
-        Every lag is divided by the level (mean of the last 8 weeks), whose logarithm is the starting score: trees learn
-        a change of level, so that large and small categories share them.
+        Every lag is divided by the level (mean of the last 8 weeks), whose logarithm is the starting score:
+        trees learn a change of level, so that large and small categories share them.
         """
         try:
             import lightgbm as lgb
@@ -106,7 +107,8 @@ class WeeklyBoosting:
             "objective": "poisson", "num_leaves": self.leaves, "learning_rate": self.learning_rate,
             "min_data_in_leaf": self.smallest_leaf, "bagging_fraction": 0.8, "bagging_freq": 1,
             "feature_fraction": 0.8, "lambda_l2": 5.0, "cat_smooth": 50.0, "poisson_max_delta_step": 0.3,
-            "num_threads": threads, "seed": seed, "deterministic": True, "force_row_wise": True, "verbose": -1,
+            "num_threads": threads, "seed": seed, "deterministic": True,
+            "force_row_wise": True, "verbose": -1,
         }  # fmt: skip
         booster = lgb.train(settings, data, self.trees)
         now, base = self._row(units, offer, target)
@@ -124,6 +126,7 @@ class WeeklyBoosting:
         chain = np.full(len(units), past[:, -1].sum() / level.sum())
         trend = past[:, -8:].std(1) / level
         category = np.arange(len(units), dtype=float)
-        columns = [category, np.log(level), *lags, *means, before, chain, trend, *offer[:, t].T, *(offer[:, t] - recent).T,
+        columns = [category, np.log(level), *lags, *means, before, chain, trend, *offer[:, t].T,
+                   *(offer[:, t] - recent).T,
                    *(offer[:, t] - offer[:, t - 1]).T]  # fmt: skip
         return np.stack(columns, 1), level

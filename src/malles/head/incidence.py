@@ -1,10 +1,13 @@
-"""Incidence: does this trip buy in this category, and if so how many units, how many products, on the shelf or off it?
+"""Incidence: does this trip buy in this category, and if so how many units, how many products, on the shelf
+or off it?
 
     P(buy)       = 1 / (1 + exp(-V)),  V = w'x + g(x, e[category])
-    E[units|buy] = 1 + exp(w_u'x + g_u),  E[products|buy] = 1 + exp(w_d'x + g_d),  P(other|buy) = 1 / (1 + exp(-V_o))
+    E[units|buy] = 1 + exp(w_u'x + g_u),  E[products|buy] = 1 + exp(w_d'x + g_d),  P(other|buy) = 1 / (1 +
+    exp(-V_o))
 
-x are the features of `malles.profiles.incidence`, g a small network, e an embedding of the category. It is fitted on all
-purchases and a sample of the cells without one; the sample's rate enters as an offset, so that probabilities stay true.
+x are the features of `malles.profiles.incidence`, g a small network, e an embedding of the category. It is
+fitted on all purchases and a sample of the cells without one; the sample's rate enters as an offset, so that
+probabilities stay true.
 """
 
 from __future__ import annotations
@@ -35,7 +38,9 @@ class IncidenceData:
     products: Float[ndarray, " cell"]
     """Distinct products bought; 0 = nothing bought."""
     other: Float[ndarray, " cell"]
-    """Share of the distinct products bought that stood outside the slate, [0, 1]; NaN = unknown or nothing bought."""
+    """Share of the distinct products bought that stood outside the slate, [0, 1]; NaN = unknown or nothing
+    bought.
+    """
     rate: float
     """Part of the cells without a purchase that was kept, (0, 1]."""
 
@@ -91,7 +96,8 @@ class IncidenceModel:
         bought = data.bought
         if not bought.any() or bought.all():
             raise ModelError(
-                f"the incidence model needs cells with and without a purchase, got {int(bought.sum())} purchases in "
+                f"the incidence model needs cells with and without a purchase, got "
+                f"{int(bought.sum())} purchases in "
                 f"{len(data)} cells; give it all cells of some trips"
             )
         before = torch.get_num_threads()
@@ -108,7 +114,9 @@ class FittedIncidence:
     """A fitted incidence model; predicts with numpy alone."""
 
     weights: dict[str, ndarray]
-    """shift, scale [feature]; per network ("buy0", "buy1", ..., "given"): embedding, w1, b1, w2, b2, w3, b3, skip."""
+    """shift, scale [feature]; per network ("buy0", "buy1", ..., "given"): embedding, w1, b1, w2, b2, w3, b3,
+    skip.
+    """
     name: str = "incidence"
 
     def predict(
@@ -124,7 +132,8 @@ class FittedIncidence:
             out[1:, rows] = self._network("given", x, category[rows]).T
         np.clip(out, -30.0, 30.0, out=out)
         return IncidenceAnswer(
-            1 / (1 + np.exp(-out[0])), 1 + np.exp(np.minimum(out[1], 4.0)), 1 + np.exp(np.minimum(out[2], 3.0)),
+            1 / (1 + np.exp(-out[0])), 1 + np.exp(np.minimum(out[1], 4.0)),
+            1 + np.exp(np.minimum(out[2], 3.0)),
             1 / (1 + np.exp(-out[3])),
         )  # fmt: skip
 
@@ -137,7 +146,7 @@ class FittedIncidence:
             for a in range(0, len(category), 32768)
         ]
         score = np.clip(np.concatenate(parts), -30, 30) if parts else np.zeros(0, np.float32)
-        return (1 / (1 + np.exp(-score))).astype(np.float32)
+        return np.asarray(1 / (1 + np.exp(-score)), np.float32)
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors) and a manifest (JSON) to a new folder."""
@@ -160,17 +169,19 @@ class FittedIncidence:
             raise ModelError(f"{folder} holds no readable incidence model ({error}); fit it again") from error
         if manifest.get("format") != FORMAT:
             raise ModelError(
-                f"{folder} holds format {manifest.get('format')!r}, this version reads {FORMAT!r}; fit the model again"
+                f"{folder} holds format {manifest.get('format')!r}, this version reads {FORMAT!r}; "
+                "fit the model again"
             )
         return cls(load_file(folder / "incidence.safetensors"), manifest["name"])
 
     def _standard(self, features: ndarray) -> ndarray:
         if features.shape[1] != len(self.weights["shift"]):
             raise ModelError(
-                f"the incidence model was fitted on {len(self.weights['shift'])} features, got {features.shape[1]}; "
+                f"the incidence model was fitted on {len(self.weights['shift'])} features, "
+                f"got {features.shape[1]}; "
                 "build them with malles.profiles.incidence or fit again"
             )
-        return np.clip((features - self.weights["shift"]) * self.weights["scale"], -6.0, 6.0)
+        return np.asarray(np.clip((features - self.weights["shift"]) * self.weights["scale"], -6.0, 6.0))
 
     def _score(self, x: ndarray, category: ndarray) -> ndarray:
         names = sorted({k.partition(".")[0] for k in self.weights if k.startswith("buy")})
@@ -187,4 +198,4 @@ class FittedIncidence:
         h = h @ w["w2"]
         h += w["b2"]
         np.maximum(h, 0, out=h)
-        return h @ w["w3"] + x @ w["skip"] + w["b3"]
+        return np.asarray(h @ w["w3"] + x @ w["skip"] + w["b3"])

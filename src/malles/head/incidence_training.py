@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,7 +78,17 @@ def train(model: IncidenceModel, data: IncidenceData, n_categories: int, seed: i
     return weights | _fit(model, "given", rows, standard, category, given_loss, bias, n_categories, seed)
 
 
-def _fit(model, which, rows, standard, category, loss_of, bias, n_categories, seed):  # type: ignore[no-untyped-def]
+def _fit(
+    model: IncidenceModel,
+    which: str,
+    rows: ndarray,
+    standard: Callable[[ndarray], Tensor],
+    category: Tensor,
+    loss_of: Callable[[Tensor, ndarray], Tensor],
+    bias: ndarray,
+    n_categories: int,
+    seed: int,
+) -> dict[str, ndarray]:
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -95,7 +106,7 @@ def _fit(model, which, rows, standard, category, loss_of, bias, n_categories, se
             batch = order[a : a + model.batch]
             optimiser.zero_grad()
             loss = loss_of(net(standard(batch), category[batch]), batch)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimiser.step()
             schedule.step()

@@ -17,9 +17,15 @@ class Status(Enum):
     """How an iteration ended; the value is the text for a person."""
 
     SETTLED = "settled: the response to the field reproduces it within the tolerance"
-    ITERATION_LIMIT = "not settled within the iteration limit: the response still moves the field; try a smaller `step` or more iterations"
+    ITERATION_LIMIT = (
+        "not settled within the iteration limit: the response still moves the field; "
+        "try a smaller `step` or more iterations"
+    )
     DIVERGED = "diverged: the field left the finite numbers; try a smaller `step` or check the response"
-    SEVERAL = "settled, but different starts end in different fields: the market has several fixed points; compare `others`"
+    SEVERAL = (
+        "settled, but different starts end in different fields: the market has several fixed points; "
+        "compare `others`"
+    )
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,9 @@ class FixedPoint:
     gaps: tuple[float, ...]
     """Largest absolute difference between a field and its response, per evaluation."""
     contraction: float
-    """How much a small difference between two fields shrinks in one plain response; >= 1 = plain iteration need not settle."""
+    """How much a small difference between two fields shrinks in one plain response; >= 1 = plain iteration
+    need not settle.
+    """
     others: tuple[ndarray, ...] = ()
     """Different fields that other starts ended in."""
 
@@ -56,9 +64,10 @@ def solve_fixed_point(
 
         µ' = µ + step (Φ(µ) - µ),   accelerated over the last `memory` fields
 
-    An accelerated field is kept only while the gap shrinks below twice the best so far; otherwise the iteration goes
-    back to the best field and takes plain damped steps. Where plain responses do not contract (contraction >= 1) it is
-    never accelerated: a market that would not settle by itself is to be seen, not hidden by the method.
+    An accelerated field is kept only while the gap shrinks below twice the best so far; otherwise the
+    iteration goes back to the best field and takes plain damped steps. Where plain responses do not contract
+    (contraction >= 1) it is never accelerated: a market that would not settle by itself is to be seen, not
+    hidden by the method.
 
     Args:
         respond: the response Φ, same shape as the field.

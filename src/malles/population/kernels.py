@@ -1,8 +1,9 @@
 # mypy: disable-error-code="no-untyped-def,no-any-return"
 """Numba kernels of the simulation: random numbers by key, and draws by inverse distribution function.
 
-A random number is a hash of (seed, period, customer, draw). It does not depend on the order of evaluation, on the number
-of threads, or on which other customers are simulated, and two worlds with the same keys meet the same luck.
+A random number is a hash of (seed, period, customer, draw). It does not depend on the order of evaluation,
+on the number of threads, or on which other customers are simulated, and two worlds with the same keys meet
+the same luck.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def _choose(probability, u, out):
 
 
 def choose(probability: ndarray, u: ndarray) -> ndarray:
-    """The alternative of each row by inverse distribution function; -1 where a row has no positive probability.
+    """The alternative of each row by inverse distribution function; -1 where a row has no positive
+    probability.
 
     Args:
         probability: [n, alternative], >= 0, rows need not sum to one.
@@ -161,7 +163,8 @@ def _systematic(weight, u, count):
 
 
 def sample_systematic(weight: ndarray, u: float, count: int) -> ndarray:
-    """`count` rows drawn systematically with probability proportional to `weight` (each stands for total / count).
+    """`count` rows drawn systematically with probability proportional to `weight` (each stands for total /
+    count).
 
     Less noise than independent draws: a row of weight w is drawn floor or ceil(w count / total) times.
 

@@ -2,8 +2,9 @@
 
     x[j] = log((µ[j] + ε) / (µ_long[j] + ε)),   V'[n, j] = V[n, j] + b x[j]
 
-µ is the share of product j in its category over a short window that ends with the present week, µ_long over a long one
-before it. b is estimated on lagged data (short window = weeks already over), with a standard error clustered by customer.
+µ is the share of product j in its category over a short window that ends with the present week, µ_long over
+a long one before it. b is estimated on lagged data (short window = weeks already over), with a standard
+error clustered by customer.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ NO_REACTION = Reaction(0.0, 0.0, 0)
 def share_deviation(
     short: Float[ndarray, " product"], long: Float[ndarray, " product"]
 ) -> Float[ndarray, " product"]:
-    """x = log((short + ε) / (long + ε)).
+    """Deviation of shares from their usual level, x = log((short + ε) / (long + ε)).
 
     >>> share_deviation(np.array([0.105]), np.array([0.05])).round(3)
     array([0.693])

@@ -1,143 +1,42 @@
 """From people to a market: every trip of every household meets every category, week by week.
 
-    trips (from the data, or simulated) → incidence → shelf or other → choice (in the mean field) → units → history
+    trips (from the data, or simulated) → incidence → shelf or other → choice (in the mean field) → units →
+    history
 
-A week is simulated in rounds: the first trip of every household, then the second, and so on; what was drawn on one trip
-is remembered on the next. Expected units are sums of probability x units given purchase over all cells, given the
-remembered draws; the choice model is asked only for the purchases drawn (a few percent of the cells), each of
-which stands for its category's expected units in that week. Draws have keys (seed, week, customer, draw), so two worlds
-with the same trips meet the same luck.
+A week is simulated in rounds: the first trip of every household, then the second, and so on; what was drawn
+on one trip is remembered on the next. Expected units are sums of probability x units given purchase over all
+cells, given the remembered draws; the choice model is asked only for the purchases drawn (a few percent of
+the cells), each of which stands for its category's expected units in that week. Draws have keys (seed, week,
+customer, draw), so two worlds with the same trips meet the same luck.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
-from jaxtyping import Float, Int, Int32, Int64
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from malles.errors import DataError
-from malles.head.incidence import FittedIncidence
-from malles.population.fixed_point import FixedPoint
-from malles.population.kernels import choose, draw_units, uniform
-from malles.population.mean_field import NO_REACTION, Reaction, solve_week
-from malles.profiles.incidence import History, Purchases, Shelf, build_market, describe_trips, join_purchases
-from malles.vocabulary import OTHER, OUTSIDE, PADDING, Lines, Occasions
+from malles.population.week import WeekResult, append_lines, simulate_week, slate_occasions
+from malles.population.world import Choose, Deciders, Mode, Trips, TripSource, World, simulate_trips
+from malles.profiles.incidence import History, join_purchases
 
-Choose = Callable[[Occasions, Lines], Float[ndarray, "occasion alternative"]]
-"""Choice probabilities of occasions that buy on the shelf, given the order lines of weeks before theirs."""
-
-
-UNITS, PRODUCTS, PICKS, CALENDAR = 1 << 30, 1 << 31, 1 << 40, 1 << 50
-"""Where the draw keys of units, of the number of products, of products and of trips begin; purchases begin at 0."""
-
-MOST_PRODUCTS = 4
-"""Most distinct products drawn for one purchase; 0.4 % of the purchases in the Complete Journey data have more."""
-
-
-class Mode(StrEnum):
-    """Whose past the customers remember."""
-
-    ONE_WEEK_AHEAD = "one_week_ahead"
-    """The true purchases of every week before the simulated one."""
-    FREE_RUNNING = "free_running"
-    """The true purchases before the first simulated week, then their own simulated ones."""
-
-
-class TripSource(StrEnum):
-    """Where the trips of a simulated week come from."""
-
-    DATA = "data"
-    """Customer, store and time of the real trips; what they bought is not looked at."""
-    SIMULATED = "simulated"
-    """Every household repeats the trips of one of its last eight weeks, drawn at random."""
-
-
-@dataclass(frozen=True)
-class Trips:
-    """Who goes where and when, in order of (customer, time)."""
-
-    customer: Int32[ndarray, " trip"]
-    store: Int32[ndarray, " trip"]
-    timestamp: Int64[ndarray, " trip"]
-
-    def __len__(self) -> int:
-        return len(self.customer)
-
-
-def simulate_trips(past: Purchases, week: int, *, seed: int, window: int = 8) -> Trips:
-    """Trips of a week: every household repeats those of one of its last `window` weeks, drawn at random.
-
-    The expected number of trips of a household is its mean over the window; days, hours, stores and the bunching of trips
-    are its own. A household that made no trip in the window makes none.
-
-    Args:
-        past: trips of earlier weeks; later ones are not looked at.
-        week: the week to simulate.
-        seed: of the run.
-        window: weeks looked back.
-    """
-    n = int(past.customer.max(initial=-1)) + 1
-    u = uniform(seed, week, np.arange(n), np.full(n, CALENDAR))
-    back = 1 + np.minimum((u * window).astype(np.int64), window - 1)
-    rows = np.flatnonzero(past.week == week - back[past.customer])
-    customer = past.customer[rows]
-    return Trips(customer, past.store[rows], past.timestamp[rows] + back[customer] * 7 * 86400)
-
-
-@dataclass(frozen=True)
-class World:
-    """Everything that is given to a simulation."""
-
-    purchases: Purchases
-    """The true trips and purchases; the simulated weeks' purchases are used in no decision of their own week."""
-    lines: Lines
-    """The true order lines."""
-    shelves: Mapping[int, Shelf]
-    """What stands in the stores by week; at least the simulated weeks, and up to eight weeks before."""
-    group: Int32[ndarray, " category"]
-    category_of_product: Int32[ndarray, " product"]
-    n_customers: int
-
-    @property
-    def n_stores(self) -> int:
-        """Number of stores."""
-        return next(iter(self.shelves.values())).row.shape[0]
-
-
-@dataclass(frozen=True)
-class Deciders:
-    """The models that decide for the customers."""
-
-    incidence: FittedIncidence
-    choose: Choose
-    reaction: Reaction = NO_REACTION
-    rate: Float[ndarray, " category"] | None = None
-    """Calibrated factor on the chance of a purchase, by category; None = 1."""
-
-
-@dataclass(frozen=True)
-class WeekResult:
-    """One simulated week."""
-
-    week: int
-    trips: int
-    expected_units: Float[ndarray, " category"]
-    """Expected units of each category: all products, on the shelf or off it."""
-    drawn_units: Int[ndarray, " category"]
-    expected_purchases: Float[ndarray, " category"]
-    other_units: Float[ndarray, " category"]
-    """Part of `expected_units` that is bought outside the slates."""
-    product_units: Float[ndarray, " product"]
-    """Expected units of every product on the shelves."""
-    purchases: Purchases
-    """What was drawn."""
-    field: FixedPoint
-    asked: int
-    """Occasions that the choice model decided."""
+__all__ = [
+    "Choose",
+    "Deciders",
+    "Mode",
+    "Simulation",
+    "TripSource",
+    "Trips",
+    "WeekResult",
+    "World",
+    "simulate",
+    "simulate_trips",
+    "slate_occasions",
+]
 
 
 @dataclass(frozen=True)
@@ -201,7 +100,7 @@ def simulate(
         else:
             who = simulate_trips(past, week, seed=seed)
         present = history.copy() if mode is Mode.ONE_WEEK_AHEAD else history
-        result = _simulate_week(world, deciders, week, who, past, lines, present, offers, seed)
+        result = simulate_week(world, deciders, week, who, past, lines, present, offers, seed)
         results.append(result)
         if mode is Mode.ONE_WEEK_AHEAD:
             true_week = world.purchases.take(world.purchases.week == week)
@@ -210,206 +109,6 @@ def simulate(
             lines = world.lines.before(week + 1)
         else:
             past = join_purchases([past, result.purchases])
-            lines = _append_lines(lines, result.purchases, world.shelves[week])
+            lines = append_lines(lines, result.purchases, world.shelves[week])
         progress(week)
     return Simulation(tuple(results), mode, trips)
-
-
-def slate_occasions(
-    shelf: Shelf,
-    trips: Trips,
-    trip: Int[ndarray, " occasion"],
-    category: Int[ndarray, " occasion"],
-    week: int,
-) -> Occasions:
-    """Occasions of trips that buy in a category on the shelf: column 0 unavailable, then the slate.
-
-    Args:
-        shelf: shelves of the week; every (store, category) asked for must have a row.
-        trips: all trips of the week.
-        trip: trip of each occasion; also stands as its basket code.
-        category: category of each occasion.
-        week: the week.
-    """
-    row = shelf.row[trips.store[trip], category]
-    if (row < 0).any():
-        raise DataError(
-            f"{int((row < 0).sum())} occasions have no slate; leave them out (they buy another product)"
-        )
-    n, J = len(row), shelf.product.shape[1] + 1
-
-    def widen(values: ndarray, first: int) -> ndarray:
-        table = np.empty((n, J), values.dtype)
-        table[:, 0] = first
-        table[:, 1:] = values[row]
-        return table
-
-    product = widen(shelf.product.astype(np.int32), OUTSIDE)
-    product[:, 1:] = np.where(product[:, 1:] < 0, PADDING, product[:, 1:])
-    return Occasions(
-        customer=trips.customer[trip], store=trips.store[trip], basket=trip.astype(np.int64),
-        week=np.full(n, week, np.int16), timestamp=trips.timestamp[trip], category=category.astype(np.int32),
-        product=product, price=widen(shelf.price.astype(np.float32), 0),
-        list_price=widen(shelf.list_price.astype(np.float32), 0), promotion=widen(shelf.promotion, 0),
-        available=product >= 0, rank=widen(shelf.rank.astype(np.int16), -1),
-        chosen=np.full(n, -1, np.int16), units=np.zeros(n, np.int32),
-    )  # fmt: skip
-
-
-def _simulate_week(
-    world: World, deciders: Deciders, week: int, trips: Trips, past: Purchases, lines: Lines, history: History,
-    offers: ndarray, seed: int,
-) -> WeekResult:  # fmt: skip
-    shelf, C = world.shelves[week], len(world.group)
-    market = build_market(past, week, shelf, offers, world.n_stores)
-    rate = np.ones(C) if deciders.rate is None else deciders.rate
-    first = np.ones(len(trips), bool)
-    first[1:] = np.diff(trips.customer) != 0
-    at = np.arange(len(trips))
-    turn = at - np.maximum.accumulate(np.where(first, at, 0))  # 0 = the household's first trip of the week
-    units, other, buys = np.zeros(C), np.zeros(C), np.zeros(C)
-    best, likely = np.zeros(C), np.zeros((2, C))  # the likeliest cell on a shelf: its trip, its expected units
-    # of the purchases drawn: trip, category, units drawn, E[units], E[products], P(other)
-    cells: list[ndarray] = []
-    for r in range(int(turn.max(initial=-1)) + 1):
-        rows = np.flatnonzero(turn == r)
-        X = describe_trips(history, market, trips.customer[rows], trips.store[rows], trips.timestamp[rows])
-        category = np.tile(np.arange(C), len(rows))
-        said = deciders.incidence.predict(X.reshape(len(category), -1), category)
-        del X
-        trip = np.repeat(rows, C)
-        buy = np.minimum(said.buy * rate[category], 0.99)
-        off = np.where(shelf.row[trips.store[trip], category] < 0, 1.0, said.other)
-        units += np.bincount(category, buy * said.units, minlength=C)
-        other += np.bincount(category, buy * said.units * off, minlength=C)
-        buys += np.bincount(category, buy, minlength=C)
-        u = uniform(seed, week, trips.customer[trip], turn[trip] * C + category)
-        hit = np.flatnonzero(u < buy)
-        shelf_units = (buy * said.units * (1 - off)).reshape(len(rows), C)
-        top = shelf_units.argmax(0)
-        better = shelf_units[top, np.arange(C)] > best
-        best[better] = shelf_units[top, np.arange(C)][better]
-        likely[:, better] = np.stack([rows[top], best])[:, better]
-        draw = turn[trip[hit]] * C + category[hit]
-        # for the memory of this week's next trip the category and the units matter, the product does not yet
-        count = draw_units(said.units[hit], uniform(seed, week, trips.customer[trip[hit]], UNITS + draw))
-        cells.append(
-            np.stack([trip[hit], category[hit], count, said.units[hit], said.products[hit], off[hit]]).astype(
-                float
-            )
-        )
-        ones = np.ones(len(hit), np.int64)
-        history.follow(
-            _build_purchases(
-                trips, rows, trip[hit], category[hit], ones, np.full(len(hit), OTHER), count, week
-            )
-        )
-    table = np.concatenate(cells, 1) if cells else np.zeros((6, 0))
-    table = table[:, np.lexsort((table[1], table[0]))]
-    trip, category, count = (table[i].astype(np.int64) for i in range(3))
-    expected, off = table[3], table[5]
-    on_shelf = np.flatnonzero(shelf.row[trips.store[trip], category] >= 0)
-    # a category that nobody happened to buy on a shelf still has expected units: its likeliest trip stands for them
-    alone = np.flatnonzero((best > 0) & (np.bincount(category[on_shelf], minlength=C) == 0))
-    asked_trip = np.concatenate([trip[on_shelf], likely[0, alone].astype(np.int64)])
-    asked_category = np.concatenate([category[on_shelf], alone])
-    occasions = slate_occasions(shelf, trips, asked_trip, asked_category, week)
-    probability = np.asarray(deciders.choose(occasions, lines), float)
-    weight = np.concatenate([(expected * (1 - off))[on_shelf], likely[1, alone]])
-    by_category = np.bincount(asked_category, weight, minlength=C)
-    weight = weight * ((units - other) / np.maximum(by_category, 1e-9))[asked_category]
-    short, long = (_shares(past, week, w, world.category_of_product, C) for w in (1, 8))
-    solved = solve_week(
-        probability, occasions.product, weight, short, long, deciders.reaction, world.category_of_product, C
-    )
-    probability = solved.probability
-    there = occasions.product >= 0
-    product_units = np.bincount(
-        occasions.product[there],
-        (probability * weight[:, None])[there],
-        minlength=len(world.category_of_product),
-    )
-    # the products drawn: each is another product, or one of the slate that was not drawn before
-    distinct = np.minimum(
-        draw_units(table[4], uniform(seed, week, trips.customer[trip], PRODUCTS + trip * C + category)), count
-    )
-    place = np.full(len(trip), -1)
-    place[on_shelf] = np.arange(len(on_shelf))
-    left = probability.copy()
-    picks: list[ndarray] = []
-    for k in range(MOST_PRODUCTS):
-        rows = np.flatnonzero(distinct > k)
-        key = PICKS + (trip[rows] * C + category[rows]) * (2 * MOST_PRODUCTS) + 2 * k
-        u, v = (uniform(seed, week, trips.customer[trip[rows]], key + i) for i in range(2))
-        item = np.full(len(trip), PADDING, np.int64)
-        item[rows] = OTHER
-        take = rows[(place[rows] >= 0) & (u >= off[rows])]
-        column = choose(left[place[take]], v[np.isin(rows, take)])
-        item[take] = np.where(column >= 0, occasions.product[place[take], column], OTHER)
-        left[place[take], np.maximum(column, 0)] = 0.0
-        picks.append(item)
-    distinct = np.minimum(distinct, MOST_PRODUCTS)
-    items = np.stack(picks, 1)
-    share = np.where(np.arange(MOST_PRODUCTS) < distinct[:, None], 1, 0)
-    share[:, 0] += count - distinct
-    used = share > 0
-    final = _build_purchases(
-        trips, np.arange(len(trips)), trip, category, distinct, items[used], share[used], week
-    )
-    history.memory.last_product[trips.customer[trip], category] = items[:, 0]
-    drawn = np.bincount(category, count, minlength=C).astype(np.int64)
-    return WeekResult(
-        week, len(trips), units, drawn, buys, other, product_units, final, solved.fixed_point, len(occasions)
-    )
-
-
-def _build_purchases(
-    trips: Trips, rows: ndarray, trip: ndarray, category: ndarray, distinct: ndarray, item: ndarray, units: ndarray,
-    week: int,
-) -> Purchases:  # fmt: skip
-    """Purchases of the trips `rows`; purchases and items in order of (trip, category)."""
-
-    def starts(counts: ndarray) -> ndarray:
-        return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-
-    counts = np.bincount(np.searchsorted(rows, trip), minlength=len(rows))
-    return Purchases(
-        trips.customer[rows], trips.store[rows], -1 - (np.int64(week) << 32) - rows.astype(np.int64),
-        np.full(len(rows), week, np.int32), trips.timestamp[rows], starts(counts), category.astype(np.int32),
-        starts(distinct), item.astype(np.int32), units.astype(np.int32),
-    )  # fmt: skip
-
-
-def _shares(
-    past: Purchases, week: int, window: int, category_of_product: ndarray, n_categories: int
-) -> ndarray:
-    """Share of every product in its category's units over the weeks before `week`; other products count in the total."""
-    rows = (past.week >= week - window) & (past.week < week)
-    recent = past.take(rows)
-    known = recent.item >= 0
-    units = np.bincount(recent.item[known], recent.item_units[known], minlength=len(category_of_product))
-    total = np.bincount(recent.category, recent.units, minlength=n_categories)
-    share = units / np.maximum(total[np.maximum(category_of_product, 0)], 1.0)
-    return np.where(category_of_product >= 0, share, 0.0)
-
-
-def _append_lines(lines: Lines, purchases: Purchases, shelf: Shelf) -> Lines:
-    """Order lines with those of simulated purchases; products outside the slates have no code and make no line."""
-    known = purchases.item >= 0
-    purchase = purchases.purchase_of_item[known]
-    trip = purchases.trip[purchase]
-    item = purchases.item[known]
-    row = shelf.row[purchases.store[trip], purchases.category[purchase]]
-    column = (shelf.product[row] == item[:, None]).argmax(1)
-    more = Lines(
-        purchases.customer[trip], purchases.store[trip], item, purchases.basket[trip],
-        purchases.week[trip].astype(np.int16), purchases.timestamp[trip], purchases.item_units[known],
-        shelf.price[row, column].astype(np.float32), shelf.list_price[row, column].astype(np.float32),
-    )  # fmt: skip
-    both = Lines(
-        **{
-            name: np.concatenate([getattr(lines, name), getattr(more, name)])
-            for name in Lines.__dataclass_fields__
-        }
-    )
-    return both.take(np.lexsort((both.product, both.basket, both.timestamp)))

@@ -2,8 +2,8 @@
 
     Lines → Purchases (trips x categories bought) → Memory → features [trip, category, feature]
 
-Every feature of a trip comes from the customer's trips with a strictly earlier time, from chain aggregates of earlier
-weeks, and from what the shelves announce for the week (price, discount, display, mailer).
+Every feature of a trip comes from the customer's trips with a strictly earlier time, from chain aggregates
+of earlier weeks, and from what the shelves announce for the week (price, discount, display, mailer).
 """
 
 from __future__ import annotations
@@ -187,7 +187,9 @@ def _gather(start: ndarray, order: ndarray) -> tuple[ndarray, ndarray]:
 
 @dataclass(frozen=True)
 class Shelf:
-    """What stands in the stores in one week: for every store and category a row of alternatives (no column 0)."""
+    """What stands in the stores in one week: for every store and category a row of alternatives (no column
+    0).
+    """
 
     row: Int32[ndarray, "store category"]
     """Row of the arrays below; -1 where the store has no slate of the category."""
@@ -212,7 +214,7 @@ class Shelf:
         total = np.zeros((self.row.shape[1], N_OFFER))
         store, category = np.nonzero(there)
         np.add.at(total, category, offer[self.row[store, category]])
-        return total / np.maximum(there.sum(0), 1)[:, None]
+        return np.asarray(total / np.maximum(there.sum(0), 1)[:, None])
 
 
 def build_market(
@@ -257,7 +259,7 @@ def build_market(
             n, C
         )
         visits = np.bincount(place_of_trip[trips], minlength=n)[:, None]
-        return np.log((cells + strength) / (visits * base + strength))
+        return np.asarray(np.log((cells + strength) / (visits * base + strength)))
 
     hour = (past.timestamp % 86400) / 3600.0
     weekend = ((past.timestamp // 86400 + 3) % 7 >= 5).astype(np.int64)
@@ -295,7 +297,8 @@ class History:
         f = np.float32
         hc = (H, C)
         memory = Memory(
-            np.full(hc, np.nan), np.full(hc, np.nan), np.zeros(hc, np.int32), np.zeros(hc, f), np.zeros(hc, f),
+            np.full(hc, np.nan), np.full(hc, np.nan),
+            np.zeros(hc, np.int32), np.zeros(hc, f), np.zeros(hc, f),
             np.zeros(hc, f), np.zeros(hc, f), np.zeros(hc, f), np.zeros(hc, f), np.full(hc, -1, np.int32),
             np.zeros(hc, np.int32), np.zeros((H, G), f), np.zeros((H, G)), np.zeros(H, np.int32), np.zeros(H),
             np.zeros(H), np.zeros(H), np.zeros(H), np.zeros(H), np.zeros(H), np.zeros((H, n_stores), f),
@@ -310,7 +313,8 @@ class History:
     def follow(
         self, trips: Purchases, market: Market | None = None, wanted: Int64[ndarray, " trip"] | None = None
     ) -> Float32[ndarray, "wanted category feature"]:
-        """Remember `trips`, and describe those with wanted[i] >= 0 as they were strictly before they happened.
+        """Remember `trips`, and describe those with wanted[i] >= 0 as they were strictly before they
+        happened.
 
         Args:
             trips: in order of (customer, time), none earlier than what is remembered.

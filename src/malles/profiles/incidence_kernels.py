@@ -1,8 +1,8 @@
 # mypy: disable-error-code="no-untyped-def,no-any-return"
 """Numba kernels: a household's memory of its purchases, and what it says of every category on a trip.
 
-The memory is a tuple of arrays, updated trip by trip; a trip's features are written from it before the trip itself is
-remembered, so that nothing of the present can leak into them. Time is measured in weeks (float64).
+The memory is a tuple of arrays, updated trip by trip; a trip's features are written from it before the trip
+itself is remembered, so that nothing of the present can leak into them. Time is measured in weeks (float64).
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ class Memory(NamedTuple):
 
 
 class Market(NamedTuple):
-    """What every household can see of the market in one week: aggregates of earlier weeks and this week's shelves."""
+    """What every household can see of the market in one week: aggregates of earlier weeks and this week's
+    shelves.
+    """
 
     rate1: ndarray  # [c] purchases per trip in the chain, last week
     rate4: ndarray
@@ -315,7 +317,9 @@ def describe_trip(m, k, h, s, seconds, group, out):
 
 @njit(cache=True)
 def describe_shelf(offer, past, last, product, price, list_price, promotion, f):
-    """The columns of one shelf, into f: what it offers, the change from what is usual, and the product bought last."""
+    """The columns of one shelf, into f: what it offers, the change from what is usual, and the product
+    bought last.
+    """
     for j in range(4):
         f[37 + j] = offer[j]
     for j in range(3):
@@ -343,7 +347,8 @@ def describe_shelves(offer, past, last, product, price, list_price, promotion, o
 def replay(memory, market, customer, store, seconds, start, category, units, product, group, wanted, out):
     """Trips sorted by (customer, time): describe those with wanted[i] >= 0 into out[wanted[i]], remember all.
 
-    A trip is described from trips of the same customer with a strictly earlier time: equal times wait for each other.
+    A trip is described from trips of the same customer with a strictly earlier time: equal times wait for
+    each other.
     """
     n = len(customer)
     done = 0  # trips[0:done] are remembered

@@ -1,4 +1,6 @@
-"""What stands in every store in a week: slates by the rule of the occasions, with inferred prices and promotions."""
+"""What stands in every store in a week: slates by the rule of the occasions, with inferred prices and
+promotions.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,9 @@ def build_shelves(
 ) -> dict[int, Shelf]:
     """The shelves of every week: slates from earlier weeks, this week's prices and announced promotions.
 
-    A store with too few lines for a slate of its own gets the chain's, at the chain's prices and without promotions.
-    Prices leave nobody out (an occasion of one customer does); coupons of single customers are not on a shelf.
+    A store with too few lines for a slate of its own gets the chain's, at the chain's prices and without
+    promotions. Prices leave nobody out (an occasion of one customer does); coupons of single customers are
+    not on a shelf.
 
     Args:
         catalogue: coded data.

@@ -1,4 +1,6 @@
-"""One category of the market, ready for what-ifs: every trip of some weeks, and what its customers would do there."""
+"""One category of the market, ready for what-ifs: every trip of some weeks, and what its customers would do
+there.
+"""
 
 from __future__ import annotations
 
@@ -103,8 +105,9 @@ def build_decide(
 ) -> Decide:
     """The customers of a category market as a function of (possibly changed) occasions.
 
-    Incidence sees the changed shelf through its offer columns; the choice model sees the changed occasions; units per
-    purchase come from `units`, else from the incidence model's expected units of the category, alike for every product.
+    Incidence sees the changed shelf through its offer columns; the choice model sees the changed occasions;
+    units per purchase come from `units`, else from the incidence model's expected units of the category,
+    alike for every product.
 
     Args:
         market: the trips.

@@ -2,7 +2,8 @@
 
     Scenario("cut", (PriceChange(product=17, relative=-0.2), Display(product=17))).apply(occasions)
 
-`product` is the dense product code of the catalogue. `weeks` and `stores` limit a change; None = everywhere, always.
+`product` is the dense product code of the catalogue. `weeks` and `stores` limit a change; None = everywhere,
+always.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def _cells(
         rows &= np.isin(occasions.week, weeks)
     if stores is not None:
         rows &= np.isin(occasions.store, stores)
-    return (occasions.product == product) & rows[:, None]
+    return np.asarray((occasions.product == product) & rows[:, None])
 
 
 @dataclass(frozen=True)

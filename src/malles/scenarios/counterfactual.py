@@ -1,11 +1,12 @@
 """Two worlds with the same luck: what a scenario changes, and where the units come from.
 
     D[n, j] = w[n] P(buy)[n] (1 - P(other)[n]) P[n, j] q[n, j]        expected units of alternative j
-    change of the target = - change of the rest of the shelf - change of other products + change of the category
+    change of the target = - change of the rest of the shelf - change of other products + change of the
+    category
 
-Intervals: households are resampled, and in each resample both worlds are drawn with the same random numbers, so that an
-interval contains the chance of who is in the panel and the chance of what they happen to do. The models themselves are
-not refitted per resample: their own estimation error is not in the interval.
+Intervals: households are resampled, and in each resample both worlds are drawn with the same random numbers,
+so that an interval contains the chance of who is in the panel and the chance of what they happen to do. The
+models themselves are not refitted per resample: their own estimation error is not in the interval.
 """
 
 from __future__ import annotations
@@ -85,8 +86,9 @@ class Comparison:
     category_revenue: Outcome
     """Net price x units of the shelf; other products have no price and are left out."""
     diversion: dict[str, Estimate]
-    """Part of the product's change of units that came from "shelf" (other products of the slate), "other" (products outside
-    it) and "expansion" (purchases that would not have happened, or units that would not have been bought); sums to 1.
+    """Part of the product's change of units that came from "shelf" (other products of the slate), "other"
+    (products outside it) and "expansion" (purchases that would not have happened, or units that would not
+    have been bought); sums to 1.
     """
     sources: dict[int, Estimate]
     """Change of units of every other product of the slates, by product code, the largest first."""
@@ -139,7 +141,7 @@ def compare_worlds(
         resampled = counts[household]
         noisy.append([world.draw(seed, draw, resampled) for world in worlds])
     A, N = np.array(alone), np.array(noisy)  # [draw, world, quantity]
-    measures = {
+    measures: dict[str, Callable[[ndarray], ndarray]] = {
         "units": lambda t: t[..., 0],
         "share": lambda t: t[..., 0] / np.maximum(t[..., :3].sum(-1), 1e-12),
         "revenue": lambda t: t[..., 3],
@@ -245,7 +247,9 @@ def trace_price_response(
 
 
 class _World:
-    """One world's decisions; quantities: target units, rest of the shelf, other, target revenue, rest's revenue."""
+    """One world's decisions; quantities: target units, rest of the shelf, other, target revenue, rest's
+    revenue.
+    """
 
     def __init__(self, occasions: Occasions, demand: Demand, weight: ndarray, product: int) -> None:
         self.occasions, self.demand, self.weight = occasions, demand, weight
@@ -272,7 +276,7 @@ class _World:
         """One drawn world of the resampled households; the numbers do not depend on the world."""
         d, n = self.demand, len(count)
         ids = np.arange(n)
-        # an occasion that stands for several trips, or a household drawn twice, is drawn that often on average
+        # an occasion that stands for several trips, or a household drawn twice, counts that often
         u = uniform(seed, period, ids, np.zeros(n, np.int64))
         hit = np.flatnonzero((u < d.buy) & (count > 0))
         times = count[hit] * self.weight[hit]
