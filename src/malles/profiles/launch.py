@@ -120,7 +120,7 @@ class _Slate:
         return np.asarray((total - sums(hidden_of_line, self.hidden)) / UNIT, np.float32)
 
 
-def _offer_features(s: _Slate) -> dict[str, Table]:
+def _offer_features(s: _Slate) -> dict[str, ndarray]:
     """What stands on the shelf label and in the mailer, absolute and against the rest of the slate."""
     o, p, products = s.occasions, s.present, s.past.products
     log_price = np.where(p, np.log(np.maximum(o.price, 0.01)), 0).astype(np.float32)
@@ -184,7 +184,7 @@ def _offer_features(s: _Slate) -> dict[str, Table]:
     }
 
 
-def _strength_features(s: _Slate) -> dict[str, Table]:
+def _strength_features(s: _Slate) -> dict[str, ndarray]:
     """Wins against expected wins of the manufacturer, the size and both together, in other categories'
     contests.
     """
@@ -199,7 +199,7 @@ def _strength_features(s: _Slate) -> dict[str, Table]:
             pair(s.manufacturer, s.size, sizes),
         ),
     }
-    out: dict[str, Table] = {}
+    out: dict[str, ndarray] = {}
     for name, (of_row, of_query) in keys.items():
         for within in WITHINS:
             if name == "manufacturer_size" and within == "department":
@@ -221,7 +221,7 @@ def _strength_features(s: _Slate) -> dict[str, Table]:
     return out
 
 
-def _customer_traits(s: _Slate) -> dict[str, Float32[ndarray, " occasion"]]:
+def _customer_traits(s: _Slate) -> dict[str, ndarray]:
     """How the customer buys in other categories: label, discount, announced promotion, price tier,
     amounts.
     """
@@ -231,9 +231,9 @@ def _customer_traits(s: _Slate) -> dict[str, Float32[ndarray, " occasion"]]:
     for within in WITHINS:
         shrink = {"all": 20.0, "department": 10.0, "group": 5.0}[within]
         total = s.elsewhere(customer, s.customer, contests=False, within=within)[:, 0]
-        count = total[:, at["count"]]
+        count = total[:, at["rated"]]
         if within == "all":
-            out["lines"] = np.log1p(count)
+            out["lines"] = np.log1p(total[:, at["count"]])
         for name in ("private_label", "discount", "display", "mailer"):
             expected = total[:, at[f"{name}_expected"]]
             prior = shrink * 0.2  # a fifth of the lines is the usual size of these shares
@@ -245,10 +245,10 @@ def _customer_traits(s: _Slate) -> dict[str, Float32[ndarray, " occasion"]]:
     return out
 
 
-def _taste_features(s: _Slate) -> dict[str, Table]:
+def _taste_features(s: _Slate) -> dict[str, ndarray]:
     """The customer's lines of the manufacturer and of the size in other categories, against everybody's."""
     lines, products = s.past.lines, s.past.products
-    out: dict[str, Table] = {}
+    out: dict[str, ndarray] = {}
     for name, codes, of_query in (
         ("manufacturer", products.manufacturer, s.manufacturer),
         ("size", products.size, s.size),
@@ -273,12 +273,13 @@ def _taste_features(s: _Slate) -> dict[str, Table]:
     return out
 
 
-def _matches(s: _Slate, offer: dict[str, Table], customer: dict[str, ndarray]) -> dict[str, Table]:
+def _matches(s: _Slate, offer: dict[str, ndarray], customer: dict[str, ndarray]) -> dict[str, ndarray]:
     """Products of what an alternative is (against its slate) and what the customer likes elsewhere."""
-    number = np.maximum(s.present.sum(1, keepdims=True), 1)
+    number = np.maximum(s.present.sum(1, keepdims=True), 1).astype(np.float32)
 
     def centred(name: str) -> Table:
-        return np.asarray(offer[name] - np.where(s.present, offer[name], 0).sum(1, keepdims=True) / number)
+        value = offer[name].astype(np.float32)
+        return np.asarray(value - np.where(s.present, value, 0).sum(1, keepdims=True) / number)
 
     liked = {
         "private_label": ("private_label",),
@@ -289,7 +290,7 @@ def _matches(s: _Slate, offer: dict[str, Table], customer: dict[str, ndarray]) -
         "unit_price_tier": ("log_unit_list_price",),
         "amount_tier": ("log_amount",),
     }
-    out: dict[str, Table] = {}
+    out: dict[str, ndarray] = {}
     for within in ("all", "department", "group"):
         for trait, names in liked.items():
             for name in names:

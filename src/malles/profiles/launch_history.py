@@ -96,6 +96,7 @@ def pair(a: Shaped[ndarray, "..."], b: Shaped[ndarray, "..."], width: int) -> In
 
 TRAITS = (
     "count",
+    "rated",
     "private_label",
     "private_label_expected",
     "discount",
@@ -109,9 +110,10 @@ TRAITS = (
     "amount_deviation",
     "amount_known",
 )
-"""What each line says of its buyer (in 1/1024): whether it was private label, discounted, displayed, mailed, with
-the share of its cell before its week as expectation; and how its list price, list price per amount and amount
-deviate from its cell's mean logarithm. Lines whose cell held under 20 lines before say nothing.
+"""What each line says of its buyer (in 1/1024): whether it was private label, discounted, displayed, mailed,
+with the share of its cell before its week as expectation; and how its list price, list price per amount and
+amount deviate from its cell's mean logarithm. Lines whose cell held under 20 lines before are
+counted but not rated.
 """
 
 
@@ -160,7 +162,14 @@ class PastOfShop:
         deviations = np.stack([price_deviation, unit_deviation, amount_deviation], axis=1)
         deviations = np.clip(deviations, -2 * UNIT, 2 * UNIT)
         both = np.stack([actual, expected], axis=2).reshape(len(lines), 8)
-        columns = [UNIT * enough[:, None], both, np.rint(deviations), UNIT * (enough_known & known)[:, None]]
+        every = np.full((len(lines), 1), UNIT)
+        columns = [
+            every,
+            UNIT * enough[:, None],
+            both,
+            np.rint(deviations),
+            UNIT * (enough_known & known)[:, None],
+        ]
         return np.concatenate(columns, axis=1).astype(np.int64)
 
     @cached_property
@@ -199,7 +208,7 @@ def promotion_of_lines(table: PromotionTable, lines: Lines, products: int) -> In
     """Promotion bits announced for each line's product in its store and week; 0 where none."""
     if len(table.week) == 0:
         return np.zeros(len(lines), np.int64)
-    stores = int(max(table.store.max(), lines.store.max())) + 1
+    stores = int(max(table.store.max(initial=0), lines.store.max(initial=0))) + 1
     key = (table.week.astype(np.int64) * stores + table.store) * products + table.product
     at = find(key, (lines.week.astype(np.int64) * stores + lines.store) * products + lines.product)
     return np.where(at >= 0, table.kind[at].astype(np.int64), 0)

@@ -114,7 +114,7 @@ class QuantityProfiles:
             occasions, stacked, tuple(features), np.stack(list(context.values()), 1), tuple(context), regime
         )
 
-    def _offer(self, o: Occasions, product: Int64[ndarray, "occasion alternative"]) -> dict[str, Table]:
+    def _offer(self, o: Occasions, product: Int64[ndarray, "occasion alternative"]) -> dict[str, ndarray]:
         known = product >= 0
         safe = np.maximum(product, 0)
         price, listed = np.maximum(o.price, 0.01), np.maximum(o.list_price, 0.01)
@@ -144,8 +144,8 @@ class QuantityProfiles:
             for name, f in features.items()
         }
 
-    def _past(self, o: Occasions, product: Int64[ndarray, "occasion alternative"]) -> dict[str, Table]:
-        out: dict[str, Table] = {}
+    def _past(self, o: Occasions, product: Int64[ndarray, "occasion alternative"]) -> dict[str, ndarray]:
+        out: dict[str, ndarray] = {}
         lines, P = self.lines, len(self.products)
         category = np.broadcast_to(o.category.astype(np.int64)[:, None], product.shape)
         customer = np.broadcast_to(o.customer.astype(np.int64)[:, None], product.shape)
@@ -181,7 +181,7 @@ class QuantityProfiles:
         of_item_price = shop("item_price", key, query, of_item_state, 5)
 
         width_of = 2 * max(C, P + 1)
-        ratio: dict[str, Table] = {}
+        ratio: dict[str, ndarray] = {}
         nothing, zero = np.zeros(len(lines), np.int64), np.zeros_like(product)
         for name, of_line, of_query, weight in (
             ("customer", nothing, zero, 20.0),
@@ -228,7 +228,7 @@ class QuantityProfiles:
             last_before(code, self.units, self.lines.timestamp, query, o.timestamp, order, len(known))
         )
 
-    def _household_context(self, o: Occasions) -> dict[str, Float32[ndarray, " occasion"]]:
+    def _household_context(self, o: Occasions) -> dict[str, ndarray]:
         """Household size and its known flag; zero where the data set or the customer says nothing."""
         size = np.zeros(len(o), np.float32)
         if "household_size" in self.customers.columns:
@@ -247,7 +247,7 @@ def _cents(price: Shaped[ndarray, "..."]) -> Int64[ndarray, "..."]:
 
 
 def _add(
-    out: dict[str, Table],
+    out: dict[str, ndarray],
     name: str,
     sums: Int64[ndarray, "occasion alternative 5"],
     parent: Table,
