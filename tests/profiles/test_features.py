@@ -205,6 +205,18 @@ def test_a_customer_and_a_store_nobody_knows_have_features_too(market):
     assert data.feature("chain_8").any()
 
 
+def test_a_week_long_after_the_last_line_sees_an_empty_recent_past(market):
+    catalogue, occasions = market
+    later = occasions.take(np.arange(3))
+    later = replace(later, week=later.week + 40, timestamp=later.timestamp + 40 * WEEK)
+    store = FeatureStore(catalogue)
+    first = store.build(occasions)
+    data = store.build(later)
+    assert not data.feature("chain_8").any()
+    assert (data.feature("chain_all")[later.product >= 0] > -6).all()
+    same(store.build(occasions), first)
+
+
 def test_an_unknown_product_code_is_one_clear_sentence(market):
     catalogue, occasions = market
     wrong = replace(occasions, product=np.where(occasions.product >= 0, 10_000, occasions.product))
