@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Self, final
 
@@ -289,6 +290,7 @@ def _require_context(data: ChoiceData, names: tuple[str, ...]) -> None:
         )
 
 
+@lru_cache(maxsize=8)
 def read_trees(text: str) -> Any:
     """A LightGBM booster from its text form; ModelError if it is damaged."""
     lightgbm = load_lightgbm()

@@ -6,7 +6,7 @@ had in the training occasions that offered it, and the products divide the rest.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -31,7 +31,7 @@ _VERSION = 1
 
 
 @dataclass(frozen=True)
-class SimpleRule:
+class SimpleRule(ABC):
     """A fitted rule with a handful of numbers; members say only how to weigh the products."""
 
     outside_share: float
