@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jaxtyping import Int32, Int64
+from jaxtyping import Int32
 from numpy import ndarray
 
 from malles.errors import OccasionError, SchemaError, did_you_mean
-from malles.occasions.choice_sets import build_slate_index
-from malles.occasions.rules import OccasionRules
+from malles.occasions.cells import read_flags, read_moments, read_numbers
+from malles.occasions.ranks import build_ranks
 from malles.vocabulary import OTHER, OUTSIDE, PADDING, Catalogue, Occasions, Promotion
 
 NEEDED = ("occasion", "customer", "timestamp", "alternative", "price")
@@ -163,11 +163,13 @@ def _normalise(table: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
     frame = table.select(name for name in (*NEEDED, *OPTIONAL) if name in table.columns)
     frame = frame.with_columns(
         name=pl.col("alternative").cast(pl.String).str.strip_chars(),
-        moment=_moment(frame),
-        price=_number(frame, "price"),
-        list_price=_number(frame, "list_price") if "list_price" in frame.columns else _number(frame, "price"),
-        **{name: _flag(frame, name, default=False) for name in BITS},
-        available=_flag(frame, "available", default=True),
+        moment=read_moments(frame),
+        price=read_numbers(frame, "price"),
+        list_price=read_numbers(frame, "list_price")
+        if "list_price" in frame.columns
+        else read_numbers(frame, "price"),
+        **{name: read_flags(frame, name, default=False) for name in BITS},
+        available=read_flags(frame, "available", default=True),
     )
     products = pl.DataFrame(
         {
@@ -306,47 +308,6 @@ def _arrange(
     return replace(occasions, rank=np.where(product >= 0, rank, np.int16(-1))), keys
 
 
-def build_ranks(occasions: Occasions, catalogue: Catalogue, rules: OccasionRules | None = None) -> ndarray:
-    """Popularity ranks of the listed products by the slate rule on earlier weeks; products never sold come
-    last.
-    """
-    rules = rules or OccasionRules()
-    index = build_slate_index(catalogue)
-    out = np.full(occasions.product.shape, -1, np.int16)
-    widest = int(np.diff(index.category_start).max(initial=1))
-    whole = replace(rules, alternatives=widest)
-    rows = np.arange(len(occasions))
-    for part in np.array_split(rows, max(1, len(rows) * widest // 2_000_000)):
-        category = occasions.category[part]
-        known = category >= 0
-        product = occasions.product[part]
-        place = np.where(product >= 0, widest, widest + 1)
-        if known.any():
-            slate = index.rank(
-                occasions.store[part][known], category[known], occasions.week[part][known], whole
-            )
-            place[known] = _places(slate.product, product[known], widest)
-        order = np.lexsort((product, place), axis=-1)
-        ranks = np.empty_like(order)
-        np.put_along_axis(ranks, order, np.arange(order.shape[1])[None, :], axis=1)
-        out[part] = np.where(product >= 0, ranks, -1)
-    return out
-
-
-def _places(
-    slate: Int32[ndarray, "row slot"], product: Int32[ndarray, "row alternative"], last: int
-) -> Int64[ndarray, "row alternative"]:
-    """Position of every product in the full ranking of its row; `last` if it is not live, later still if
-    none.
-    """
-    place = np.where(product >= 0, last, last + 1).astype(np.int64)
-    for j in range(product.shape[1]):
-        hit = (slate == product[:, j : j + 1]) & (product[:, j : j + 1] >= 0)
-        found = hit.any(axis=1)
-        place[found, j] = hit[found].argmax(axis=1)
-    return place
-
-
 def _names(keys: pl.Series, product: Int32[ndarray, " cell"]) -> pl.Series:
     """Product keys as text; `outside` and `other` for the two special alternatives."""
     words = {code: word for word, code in SPECIAL.items()}
@@ -366,73 +327,12 @@ def _coded(values: pl.Series, keys: pl.Series) -> pl.Series:
     return frame.join(lookup, on="key", how="left", maintain_order="left")["code"].fill_null(-1)
 
 
-def _moment(frame: pl.DataFrame) -> pl.Series:
-    """Seconds since 1970 of local wall-clock time."""
-    times = frame["timestamp"]
-    if times.dtype == pl.String:
-        times = _parsed(times)
-    if times.dtype == pl.Date or isinstance(times.dtype, pl.Datetime):
-        if isinstance(times.dtype, pl.Datetime) and times.dtype.time_zone is not None:
-            times = times.dt.replace_time_zone(None)
-        if not times.null_count():
-            return times.cast(pl.Datetime("us")).dt.epoch("s")
-        bad = frame["timestamp"].filter(times.is_null())
-        raise SchemaError(
-            f"timestamp {bad[0]!r} of the occasions table is no date and time; "
-            "write for example 2017-10-09 18:30:00."
-        )
-    if times.dtype.is_integer() and not times.null_count():
-        return times.cast(pl.Int64)
-    raise SchemaError(
-        f"timestamp of the occasions table is {times.dtype}; expected dates and times such as "
-        "2017-10-09 18:30:00, or whole seconds since 1970."
-    )
-
-
-def _parsed(text: pl.Series) -> pl.Series:
-    """Dates and times from text in ISO form; null where it is none."""
-    text = text.str.strip_chars().str.replace("T", " ", literal=True).str.strip_suffix("Z")
-    found = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
-    for form in ("%Y-%m-%d %H:%M", "%Y-%m-%d"):
-        if found.null_count():
-            more = (text + " 00:00" if form == "%Y-%m-%d" else text).str.to_datetime(
-                "%Y-%m-%d %H:%M", time_unit="us", strict=False
-            )
-            found = found.zip_with(found.is_not_null(), more)
-    return found
-
-
-def _number(frame: pl.DataFrame, name: str) -> pl.Series:
-    values = frame[name].cast(pl.Float64, strict=False)
-    lost = values.is_null() & frame[name].is_not_null()
-    if lost.any():
-        raise SchemaError(f"{name} {frame[name].filter(lost)[0]!r} of the occasions table is not a number.")
-    return values
-
-
-def _flag(frame: pl.DataFrame, name: str, *, default: bool) -> pl.Series:
-    if name not in frame.columns:
-        return pl.Series(name, [default]).new_from_index(0, frame.height)
-    values = frame[name]
-    if values.dtype == pl.String:
-        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": default}
-        text = values.str.to_lowercase().str.strip_chars()
-        read = text.replace_strict(words, default=None, return_dtype=pl.Boolean)
-        lost = read.is_null() & values.is_not_null()
-        if lost.any():
-            raise SchemaError(
-                f"{name} {values.filter(lost)[0]!r} of the occasions table is neither true nor false."
-            )
-        values = read
-    return values.cast(pl.Boolean).fill_null(default)
-
-
 def _choices(frame: pl.DataFrame, row: ndarray, column: ndarray, count: int) -> tuple[ndarray, ndarray]:
     """Column of the choice (-1 unknown) and its units (0 unknown)."""
     chosen, units = np.full(count, -1, np.int16), np.zeros(count, np.int32)
     if "chosen" not in frame.columns:
         return chosen, units
-    frame = frame.with_columns(chosen=_flag(frame, "chosen", default=False))
+    frame = frame.with_columns(chosen=read_flags(frame, "chosen", default=False))
     several = frame.group_by("o").agg(pl.col("occasion").first(), n=pl.col("chosen").sum()).sort("o")
     _refuse(
         several.filter(pl.col("n") > 1), lambda r: f"{r['n']} alternatives are chosen; expected one at most"
@@ -444,7 +344,7 @@ def _choices(frame: pl.DataFrame, row: ndarray, column: ndarray, count: int) -> 
     mask = frame["chosen"].to_numpy()
     chosen[row[mask]] = column[mask]
     if "units" in frame.columns:
-        whole = _number(frame, "units").fill_null(0)
+        whole = read_numbers(frame, "units").fill_null(0)
         _refuse(
             frame.filter((whole < 0) | (whole != whole.round()) | ~whole.is_finite()),
             lambda r: f"units are {r['units']}; expected whole numbers from 0",
