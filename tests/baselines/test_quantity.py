@@ -19,7 +19,7 @@ from malles.vocabulary import OUTSIDE, ChoiceData, Occasions, Regime
 
 
 def purchases(seed=0, n=1500):
-    """One alternative each; `own_item_mean` is the logarithm of the true mean, `item_mean` of the overall one."""
+    """One alternative each; `own_item_mean` is the log of the true mean, `item_mean` of the overall one."""
     rng = np.random.default_rng(seed)
     mean = rng.choice([1.1, 3.0], n)
     units = (1 + rng.poisson(mean - 1)).astype(np.int32)

@@ -94,7 +94,7 @@ def pmf_median(pmf: Float[ndarray, "row units"]) -> Float[ndarray, " row"]:
 
 
 def tilt_to_mean(
-    pmf: Float[ndarray, "row units"], mean: Float[ndarray, " row"], steps: int = 8
+    pmf: Float[ndarray, "row units"], mean: Float[ndarray, " row"], steps: int = 12
 ) -> Float[ndarray, "row units"]:
     """The distribution nearest to `pmf` (least Kullback-Leibler divergence) that has the given mean.
 
@@ -103,7 +103,7 @@ def tilt_to_mean(
     Args:
         pmf: distributions over 1, ..., K units with more than one possible value.
         mean: wanted means, between 1 and K.
-        steps: Newton steps for t; the variance of q is the slope.
+        steps: Newton steps for t (the variance of q is the slope), inside a shrinking bracket.
 
     Source: exponential tilting, Csiszár (1975).
 
@@ -112,16 +112,19 @@ def tilt_to_mean(
     """
     k = np.arange(1, pmf.shape[1] + 1, dtype=np.float64)
     log_p = np.log(np.maximum(pmf.astype(np.float64), 1e-12))
-    t = np.zeros(len(pmf))
+    wanted = mean.astype(np.float64)
+    t, low, high = np.zeros(len(pmf)), np.full(len(pmf), -20.0), np.full(len(pmf), 20.0)
     q = pmf.astype(np.float64)
     for step in range(steps + 1):
         tilted = log_p + t[:, None] * k
         q = np.exp(tilted - tilted.max(axis=1, keepdims=True))
         q /= q.sum(axis=1, keepdims=True)
-        if step < steps:
-            now = q @ k
-            spread = q @ (k * k) - now**2
-            t = np.clip(t + np.clip((mean - now) / np.maximum(spread, 1e-3), -1, 1), -20, 20)
+        if step == steps:
+            break
+        now = q @ k
+        low, high = np.where(now < wanted, t, low), np.where(now < wanted, high, t)
+        newton = t + np.clip((wanted - now) / np.maximum(q @ (k * k) - now**2, 1e-6), -1, 1)
+        t = np.where((newton > low) & (newton < high), newton, (low + high) / 2)  # halve where Newton leaves
     return np.asarray(q)
 
 

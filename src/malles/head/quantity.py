@@ -37,12 +37,12 @@ _BLOCK = 16_384
 class QuantitySettings:
     """How the quantity head is fitted."""
 
-    hidden: int = 160
-    members: int = 2
+    hidden: int = 128
+    members: int = 3
     epochs: int = 12
     batch: int = 1024
     rate: float = 4e-3
-    weight_decay: float = 0.03
+    weight_decay: float = 0.003
     dropout: float = 0.1
     seed: int = 1
 

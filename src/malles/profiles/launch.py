@@ -21,6 +21,7 @@ from malles.vocabulary import Catalogue, ChoiceData, Occasions, Promotion, Regim
 
 Hide = Literal["category", "group"]
 Within = Literal["all", "group", "department"]
+Source = Literal["contests", "customer", "shop"]
 WITHINS: tuple[Within, ...] = ("all", "group", "department")
 Table = Float32[ndarray, "occasion alternative"]
 
@@ -56,12 +57,13 @@ class LaunchProfiles:
         features = {
             **offer,
             **_strength_features(slate),
+            **_store_features(slate),
             **_taste_features(slate),
             **_matches(slate, offer, customer),
         }
-        stacked = np.stack([np.where(slate.present, f, 0) for f in features.values()], axis=2).astype(
-            np.float32
-        )
+        stacked = np.zeros((*slate.present.shape, len(features)), np.float32)
+        for k, feature in enumerate(features.values()):
+            stacked[:, :, k] = np.where(slate.present, feature, 0)
         context = np.stack(list(customer.values()), axis=1).astype(np.float32)
         names = tuple(customer)
         return ChoiceData(occasions, stacked, tuple(features), context, names, Regime.LAUNCH)
@@ -91,17 +93,19 @@ class _Slate:
         past_key: Shaped[ndarray, " line"],
         query_key: Shaped[ndarray, "occasion query"],
         *,
-        contests: bool,
+        source: Source,
         within: Within = "all",
     ) -> Float32[ndarray, "occasion query value"]:
         """Sums by key outside the hidden category, over all cells or those of the same group or
         department.
         """
-        if contests:
+        cell, past, time = self.past.cell, self.past.household_past, self.occasions.timestamp
+        if source == "contests":
             _, cell, past = self.past.contests
+        elif source == "shop":
+            past = self.past.shop_past
+        if source != "customer":
             time = self.occasions.week
-        else:
-            cell, past, time = self.past.cell, self.past.household_past, self.occasions.timestamp
 
         def sums(of_line: ndarray | None, of_query: ndarray) -> Int64[ndarray, "occasion query value"]:
             if of_line is None:
@@ -204,7 +208,7 @@ def _strength_features(s: _Slate) -> dict[str, ndarray]:
         for within in WITHINS:
             if name == "manufacturer_size" and within == "department":
                 continue
-            total = s.elsewhere(of_row, of_query, contests=True, within=within)
+            total = s.elsewhere(of_row, of_query, source="contests", within=within)
             wins, expected = total[:, :, 1], total[:, :, 2]
             out[f"{name}_strength_{within}"] = np.log((wins + 10) / (expected + 10))
             if within == "all":
@@ -216,7 +220,7 @@ def _strength_features(s: _Slate) -> dict[str, ndarray]:
     label = products.private_label[product].astype(np.int64)
     of_query = s.private_label.astype(np.int64)
     for within in WITHINS[1:]:
-        total = s.elsewhere(label, of_query, contests=True, within=within)
+        total = s.elsewhere(label, of_query, source="contests", within=within)
         out[f"label_strength_{within}"] = np.log((total[:, :, 1] + 10) / (total[:, :, 2] + 10))
     return out
 
@@ -230,7 +234,7 @@ def _customer_traits(s: _Slate) -> dict[str, ndarray]:
     out: dict[str, ndarray] = {}
     for within in WITHINS:
         shrink = {"all": 20.0, "department": 10.0, "group": 5.0}[within]
-        total = s.elsewhere(customer, s.customer, contests=False, within=within)[:, 0]
+        total = s.elsewhere(customer, s.customer, source="customer", within=within)[:, 0]
         count = total[:, at["rated"]]
         if within == "all":
             out["lines"] = np.log1p(total[:, at["count"]])
@@ -260,16 +264,38 @@ def _taste_features(s: _Slate) -> dict[str, ndarray]:
             weight = {"all": 30.0, "department": 15.0, "group": 8.0}[within]
             if name == "size" and within == "department":
                 continue
-            own = s.elsewhere(own_key, pair(s.customer, of_query, width), contests=False, within=within)[
+            own = s.elsewhere(own_key, pair(s.customer, of_query, width), source="customer", within=within)[
                 :, :, 0
             ]
-            mine = s.elsewhere(lines.customer, s.customer, contests=False, within=within)[:, :, 0]
-            everyone = s.elsewhere(of_line, of_query, contests=False, within=within)[:, :, 0]
+            mine = s.elsewhere(lines.customer, s.customer, source="customer", within=within)[:, :, 0]
+            everyone = s.elsewhere(of_line, of_query, source="customer", within=within)[:, :, 0]
             nothing = np.zeros((len(lines),), np.int64)
-            of_all = s.elsewhere(nothing, np.zeros_like(s.customer), contests=False, within=within)[:, :, 0]
+            of_all = s.elsewhere(nothing, np.zeros_like(s.customer), source="customer", within=within)[
+                :, :, 0
+            ]
             share = (everyone + 0.5) / (of_all + 50)
             out[f"own_{name}_{within}"] = np.log((own + weight * share) / (share * (mine + weight)))
             out[f"own_{name}_count_{within}"] = np.log1p(own)
+    return out
+
+
+def _store_features(s: _Slate) -> dict[str, ndarray]:
+    """The store's lines of the manufacturer and of the label in other categories, against the chain's."""
+    lines, products, o = s.past.lines, s.past.products, s.occasions
+    store = o.store.astype(np.int64)[:, None]
+    of_store = s.elsewhere(lines.store, store, source="shop")[:, :, 0]
+    nothing = np.zeros(len(lines), np.int64)
+    of_chain = s.elsewhere(nothing, np.zeros_like(store), source="shop")[:, :, 0]
+    out: dict[str, ndarray] = {}
+    for name, codes, of_query in (
+        ("manufacturer", products.manufacturer, s.manufacturer),
+        ("label", products.private_label.astype(np.int32), 1 * s.private_label),
+    ):
+        of_line, width = codes[lines.product], int(codes.max(initial=0)) + 1
+        key, query = pair(lines.store, of_line, width), pair(store, of_query, width)
+        here = s.elsewhere(key, query, source="shop")[:, :, 0]
+        share = (s.elsewhere(of_line, of_query, source="shop")[:, :, 0] + 0.5) / (of_chain + 50)
+        out[f"store_{name}"] = np.log((here + 200 * share) / (share * (of_store + 200)))
     return out
 
 

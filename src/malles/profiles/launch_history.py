@@ -127,6 +127,7 @@ class PastOfShop:
         self.cells = build_cells(self.products, len(catalogue.category_name), len(catalogue.group_name))
         self.cell = self.cells.of_product[self.lines.product]
         self.household_past = Past(self.lines.timestamp, self._traits())
+        self.shop_past = Past(self.lines.week, np.full((len(self.lines), 1), UNIT))
 
     def _traits(self) -> Int64[ndarray, "line trait"]:
         lines, products = self.lines, self.products
