@@ -67,3 +67,10 @@ def test_a_tilted_distribution_has_the_wanted_mean(mean, seed):
 def test_tilting_to_the_mean_it_has_changes_nothing():
     pmf = np.array([[0.7, 0.2, 0.1]])
     np.testing.assert_allclose(tilt_to_mean(pmf, pmf_mean(pmf)), pmf, atol=1e-9)
+
+
+def test_tilting_stays_where_it_has_arrived():
+    """Two humps, whose variance is large: more steps must not throw the answer away."""
+    pmf = np.array([[0.53, 0.11] + [0.001] * 16 + [0.25, 0.094]])
+    for steps in (8, 12, 30):
+        assert pmf_mean(tilt_to_mean(pmf, np.array([5.8]), steps=steps))[0] == pytest.approx(5.8, abs=1e-8)

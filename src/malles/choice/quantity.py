@@ -123,8 +123,8 @@ def tilt_to_mean(
             break
         now = q @ k
         low, high = np.where(now < wanted, t, low), np.where(now < wanted, high, t)
-        newton = t + np.clip((wanted - now) / np.maximum(q @ (k * k) - now**2, 1e-6), -1, 1)
-        t = np.where((newton > low) & (newton < high), newton, (low + high) / 2)  # halve where Newton leaves
+        newton = t + np.clip((wanted - now) / np.maximum(q @ (k * k) - now**2, 1e-6), -2, 2)
+        t = np.where((newton >= low) & (newton <= high), newton, (low + high) / 2)  # halve where Newton leaves
     return np.asarray(q)
 
 
