@@ -124,7 +124,8 @@ def tilt_to_mean(
         now = q @ k
         low, high = np.where(now < wanted, t, low), np.where(now < wanted, high, t)
         newton = t + np.clip((wanted - now) / np.maximum(q @ (k * k) - now**2, 1e-6), -2, 2)
-        t = np.where((newton >= low) & (newton <= high), newton, (low + high) / 2)  # halve if Newton leaves
+        inside = ((newton > low) & (newton < high)) | (np.abs(newton - t) < 1e-9)
+        t = np.where(inside, newton, (low + high) / 2)  # halve the bracket where Newton leaves it
     return np.asarray(q)
 
 
