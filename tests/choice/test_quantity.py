@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import doctest
+import importlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -74,3 +77,8 @@ def test_tilting_stays_where_it_has_arrived():
     pmf = np.array([[0.53, 0.11] + [0.001] * 16 + [0.25, 0.094]])
     for steps in (8, 12, 30):
         assert pmf_mean(tilt_to_mean(pmf, np.array([5.8]), steps=steps))[0] == pytest.approx(5.8, abs=1e-8)
+
+
+def test_the_examples_in_the_docstrings_are_true():
+    found = doctest.testmod(importlib.import_module("malles.choice.quantity"), extraglobs={"np": np})
+    assert found.attempted > 0 and found.failed == 0

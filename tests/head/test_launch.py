@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import doctest
+import importlib
 import json
 from dataclasses import replace
 
@@ -162,3 +164,8 @@ def test_a_group_keeps_its_fold_whatever_stands_beside_it():
     names = ["SOFT DRINKS", "EGGS", "CHEESE", "SOUP", "YOGURT"]
     assert folds_of_groups(names)[2] == folds_of_groups(["CHEESE"])[0]
     assert set(folds_of_groups([f"group {k}" for k in range(60)])) == set(range(5))
+
+
+def test_the_examples_in_the_docstrings_are_true():
+    found = doctest.testmod(importlib.import_module("malles.head.launch"), extraglobs={"np": np})
+    assert found.attempted > 0 and found.failed == 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import doctest
+import importlib
 import json
 from dataclasses import replace
 
@@ -108,3 +110,8 @@ def test_other_features_and_no_purchases_are_answered_with_a_sentence(fitted):
 
 def test_bins_cut_where_they_say():
     assert bin_of(np.array([1, 2, 8, 9, 10, 11, 14, 15, 20])).tolist() == [0, 1, 7, 8, 8, 9, 9, 10, 10]
+
+
+def test_the_examples_in_the_docstrings_are_true():
+    found = doctest.testmod(importlib.import_module("malles.head.quantity"), extraglobs={"np": np})
+    assert found.attempted > 0 and found.failed == 0

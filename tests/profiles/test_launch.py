@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import doctest
+import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -151,3 +153,8 @@ def test_positions_and_crowding_by_hand():
     assert crowd[0, :3, 1].tolist() == [2, 2, 2]  # others of the size
     assert crowd[0, :3, 4].tolist() == [1, 0, 1]  # others near the price
     assert crowd[0, 0, 6] == 2  # two kinds: (1, 0) and (2, 0)
+
+
+def test_the_examples_in_the_docstrings_are_true():
+    found = doctest.testmod(importlib.import_module("malles.profiles.launch_history"), extraglobs={"np": np})
+    assert found.attempted > 0 and found.failed == 0
