@@ -44,6 +44,9 @@ UNIT_SLOPES = (
 DISCOUNT_SLOPES = ("discount", "discount_gap")
 """Features that fall by price / list price when the logarithm of the own price rises by one."""
 
+STEP_FEATURES = ("price_rank",)
+"""Left out unless named: steps at tied prices give a small price change any response, of any sign."""
+
 OWN_ONLY = ("price_to_last_paid", "price_to_mean_paid")
 """Features that move only for products the customer bought before (`own_ever`)."""
 
@@ -54,7 +57,7 @@ class ConditionalLogit:
     """Settings of the conditional logit: V[n, j] = constant of the product + features[n, j] @ b."""
 
     features: tuple[str, ...] | None = None
-    """Names of the attributes; None takes all slate features of the training occasions."""
+    """Names of the attributes; None takes all slate features of the occasions but `STEP_FEATURES`."""
     price_attribute: bool = False
     """Adds the net unit price (`price`, currency) as an attribute, for coefficients with a money unit."""
     constants: bool = False
@@ -71,7 +74,9 @@ class ConditionalLogit:
             ConfigError: too many products for constants.
         """
         require_choices(train)
-        names = train.feature_names if self.features is None else self.features
+        names = self.features
+        if names is None:
+            names = tuple(name for name in train.feature_names if name not in STEP_FEATURES)
         require_features(train, names, "the conditional logit")
         names += tuple(name for name in special_columns(train) if name not in names)
         products = _constant_products(train) if self.constants else np.zeros(0, np.int32)
