@@ -185,3 +185,13 @@ def test_weeks_that_cannot_be_simulated_are_one_sentence(weeks, text):
         simulate(
             WORLD, Deciders(Coin(), even), weeks, mode=Mode.ONE_WEEK_AHEAD, trips=TripSource.DATA, seed=1
         )
+
+
+def test_the_mean_field_of_a_week_is_a_market():
+    for week in run(Mode.ONE_WEEK_AHEAD, TripSource.DATA).weeks:
+        field = week.mean_field
+        assert field.category_share.sum() == pytest.approx(1.0)
+        total = np.bincount(CATEGORY, field.alternative_share, minlength=2)
+        np.testing.assert_allclose(total, field.category_share > 0)  # 1 where anything was bought
+        np.testing.assert_array_equal(field.availability, [1.0, 0.5])
+        np.testing.assert_allclose(field.price_index, 1.0)

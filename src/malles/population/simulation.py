@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from malles.errors import DataError
-from malles.population.week import WeekResult, append_lines, simulate_week, slate_occasions
+from malles.population.week import WeekResult, append_lines, drawn_lines, simulate_week, slate_occasions
 from malles.population.world import Choose, Deciders, Mode, Trips, TripSource, World, simulate_trips
 from malles.profiles.incidence import History, join_purchases
 
@@ -109,6 +109,6 @@ def simulate(
             lines = world.lines.before(week + 1)
         else:
             past = join_purchases([past, result.purchases])
-            lines = append_lines(lines, result.purchases, world.shelves[week])
+            lines = append_lines(lines, drawn_lines(result.purchases, world.shelves[week]))
         progress(week)
     return Simulation(tuple(results), mode, trips)

@@ -11,7 +11,7 @@ from numpy import ndarray
 from malles.errors import DataError
 from malles.population.fixed_point import FixedPoint
 from malles.population.kernels import choose, draw_units, uniform
-from malles.population.mean_field import solve_week
+from malles.population.mean_field import MeanField, build_mean_field, solve_week
 from malles.population.world import Deciders, Trips, World
 from malles.profiles.incidence import History, Purchases, Shelf, build_market, describe_trips
 from malles.vocabulary import OTHER, OUTSIDE, PADDING, Lines, Occasions
@@ -45,7 +45,10 @@ class WeekResult:
     """
     purchases: Purchases
     """What was drawn."""
-    field: FixedPoint
+    mean_field: MeanField
+    """The state of the market in this week's drawn purchases on the shelves."""
+    fixed_point: FixedPoint
+    """How the week's mean field was solved."""
     asked: int
     """Occasions that the choice model decided."""
 
@@ -210,20 +213,17 @@ def simulate_week(
         trips, np.arange(len(trips)), trip, category, distinct, items[used], share[used], week
     )
     history.memory.last_product[trips.customer[trip], category] = items[:, 0]
-    drawn = np.bincount(category, count, minlength=C).astype(np.int64)
+    bought = drawn_lines(final, shelf)
+    field = build_mean_field(
+        bought.product, bought.quantity.astype(float), bought.price, bought.list_price,
+        world.category_of_product, C, shelf.row >= 0,
+    )  # fmt: skip
     return WeekResult(
-        week,
-        len(trips),
-        units,
-        drawn,
-        buys,
-        other,
-        shelf_units,
-        product_units,
-        final,
-        solved.fixed_point,
-        len(occasions),
-    )
+        week=week, trips=len(trips), expected_units=units,
+        drawn_units=np.bincount(category, count, minlength=C).astype(np.int64), expected_purchases=buys,
+        other_units=other, shelf_units=shelf_units, product_units=product_units, purchases=final,
+        mean_field=field, fixed_point=solved.fixed_point, asked=len(occasions),
+    )  # fmt: skip
 
 
 def _build_purchases(
@@ -277,25 +277,23 @@ def product_shares(
     return np.where(category_of_product >= 0, share, 0.0)
 
 
-def append_lines(lines: Lines, purchases: Purchases, shelf: Shelf) -> Lines:
-    """Order lines with those of simulated purchases; products outside the slates have no code and make no
-    line.
-    """
+def drawn_lines(purchases: Purchases, shelf: Shelf) -> Lines:
+    """Order lines of simulated purchases; products outside the slates have no code and make no line."""
     known = purchases.item >= 0
     purchase = purchases.purchase_of_item[known]
     trip = purchases.trip[purchase]
     item = purchases.item[known]
     row = shelf.row[purchases.store[trip], purchases.category[purchase]]
     column = (shelf.product[row] == item[:, None]).argmax(1)
-    more = Lines(
+    return Lines(
         purchases.customer[trip], purchases.store[trip], item, purchases.basket[trip],
         purchases.week[trip].astype(np.int16), purchases.timestamp[trip], purchases.item_units[known],
         shelf.price[row, column].astype(np.float32), shelf.list_price[row, column].astype(np.float32),
     )  # fmt: skip
-    both = Lines(
-        **{
-            name: np.concatenate([getattr(lines, name), getattr(more, name)])
-            for name in Lines.__dataclass_fields__
-        }
-    )
+
+
+def append_lines(lines: Lines, more: Lines) -> Lines:
+    """Both tables, sorted by (timestamp, basket, product)."""
+    names = Lines.__dataclass_fields__
+    both = Lines(**{name: np.concatenate([getattr(lines, name), getattr(more, name)]) for name in names})
     return both.take(np.lexsort((both.product, both.basket, both.timestamp)))
