@@ -173,3 +173,23 @@ def test_gaps_to_the_best_other_by_hand():
     x = np.array([[[3.0], [5.0], [5.0], [9.0]]], np.float32)
     mask = np.array([[True, True, True, False]])
     assert gap_to_best(x, mask)[0, :, 0].tolist() == [-2, 0, 0, 0]
+
+
+def test_a_short_half_life_follows_the_latest_weeks():
+    """Tastes turn over in week 20: V = +2 x before, -2 x after; equal weights average out."""
+    rng = np.random.default_rng(0)
+    n, J = 2_000, 4
+    occasions = occasions_of([(0, 0, k, 1 + k * 40 // n, 0, 0, 1) for k in range(n)], np.arange(J))
+    x = rng.standard_normal((n, J + 2)).astype(np.float32)
+    sign = np.where(occasions.week < 21, 2.0, -2.0)[:, None]
+    V = np.where(occasions.available, sign * x + rng.gumbel(size=x.shape), -np.inf)
+    occasions = replace(occasions, chosen=V.argmax(axis=1).astype(np.int16))
+    every = ChoiceData(occasions, x[:, :, None], ("x",), np.ones((n, 1), np.float32), ("one",), Regime.FULL)
+
+    def slope(half_life):
+        settings = HeadSettings(width=8, epochs=5, batch=64, dropout=0.0, half_life=half_life)
+        p = settings.fit(every, every.take(np.arange(n - 100, n))).predict(every)[:, 1 : J + 1]
+        return np.polyfit(x[:, 1] - x[:, 2], np.log(p[:, 0] / p[:, 1]), 1)[0]
+
+    assert slope(2.0) < -1
+    assert abs(slope(0.0)) < 0.5

@@ -49,6 +49,8 @@ class HeadSettings:
     """Part of the hidden units left out, the same for all alternatives of an occasion."""
     averaging: float = 0.998
     """Exponential moving average of the weights; the average is what is kept."""
+    half_life: float = 0.0
+    """Weeks after which an occasion counts half as much as one of the last week; 0 counts all the same."""
     seed: int = 0
 
     def fit(self, train: ChoiceData, valid: ChoiceData, progress: Progress | None = None) -> FittedHead:

@@ -36,6 +36,11 @@ def train_parameters(
     optimizer = torch.optim.AdamW(_groups(weights, settings), lr=settings.rate, betas=(0.9, 0.98), fused=True)
     rows = np.flatnonzero(usable)
     category = start.category_rows(train)
+    age = train.occasions.week[rows].max() - train.occasions.week
+    weight = np.ones(len(train), np.float32)
+    if settings.half_life > 0:
+        weight = (2.0 ** (-age / settings.half_life)).astype(np.float32)
+        weight /= weight[rows].mean()
     open_ = offered(train)
     columns = np.flatnonzero(open_[rows].any(axis=0))
     lo, hi = int(columns[0]), int(columns[-1]) + 1
@@ -63,7 +68,10 @@ def train_parameters(
                 keep if settings.dropout > 0 else None,
             )
             target = torch.from_numpy(train.occasions.chosen[batch].astype(np.int64) - lo)
-            loss = torch.nn.functional.cross_entropy(utility.masked_fill(~available, -1e9), target)
+            losses = torch.nn.functional.cross_entropy(
+                utility.masked_fill(~available, -1e9), target, reduction="none"
+            )
+            loss = (losses * torch.from_numpy(weight[batch])).mean()
             for group in optimizer.param_groups:
                 group["lr"] = settings.rate * _rate(step, steps)
             optimizer.zero_grad(set_to_none=True)
