@@ -103,7 +103,7 @@ def tilt_to_mean(
     Args:
         pmf: distributions over 1, ..., K units with more than one possible value.
         mean: wanted means, between 1 and K.
-        steps: Newton steps for t (the variance of q is the slope), inside a shrinking bracket.
+        steps: at most so many Newton steps for t (the variance of q is the slope), inside a shrinking bracket.
 
     Source: exponential tilting, Csiszár (1975).
 
@@ -119,9 +119,9 @@ def tilt_to_mean(
         tilted = log_p + t[:, None] * k
         q = np.exp(tilted - tilted.max(axis=1, keepdims=True))
         q /= q.sum(axis=1, keepdims=True)
-        if step == steps:
-            break
         now = q @ k
+        if step == steps or np.abs(now - wanted).max(initial=0) < 1e-6:
+            break
         low, high = np.where(now < wanted, t, low), np.where(now < wanted, high, t)
         newton = t + np.clip((wanted - now) / np.maximum(q @ (k * k) - now**2, 1e-6), -2, 2)
         inside = ((newton > low) & (newton < high)) | (np.abs(newton - t) < 1e-9)

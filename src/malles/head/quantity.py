@@ -2,7 +2,7 @@
 history features.
 
     h = relu(relu(x W1) W2),   m1 = exp(a h + a' x),   p = softmax(b h + b' x) over 1..8, 9-10, 11-14, 15-20
-    mean = (m1 + mean of p) / 2,   pmf = p tilted to that mean,   median = median of p
+    mean = (m1 + mean of p) / 2,   pmf = p tilted to that mean,   median = its median
 
 averaged over members. See `docs/method/quantity.md`.
 """
@@ -102,7 +102,7 @@ class FittedQuantity:
             at = (n[block : block + _BLOCK], j[block : block + _BLOCK])
             forecast, pmf = self._forward(data, *at)
             mean[at] = forecast
-            median[at] = pmf_median(pmf)
+            median[at] = pmf_median(tilt_to_mean(pmf, forecast))
         return mean, median
 
     def pmf(self, data: ChoiceData) -> Float32[ndarray, "occasion alternative units"]:
