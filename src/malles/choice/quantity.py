@@ -103,7 +103,7 @@ def tilt_to_mean(
     Args:
         pmf: distributions over 1, ..., K units with more than one possible value.
         mean: wanted means, between 1 and K.
-        steps: at most so many Newton steps for t (the variance of q is the slope), inside a shrinking bracket.
+        steps: at most so many Newton steps for t (the variance of q is the slope), in a shrinking bracket.
 
     Source: exponential tilting, Csiszár (1975).
 
