@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# numba compiles these loops and infers their types; the public wrappers are typed
 """Compiled loops over occasions: prices and promotions of the moment, and what other households did before.
 
 The deciding customer's own lines are subtracted from every count exactly (all counts are integers), so that

@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# numba compiles these loops and infers their types; the public wrappers are typed
 """Compiled loop over occasions: what the deciding customer bought, and where others went from there."""
 
 from __future__ import annotations

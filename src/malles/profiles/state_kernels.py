@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# numba compiles these loops and infers their types; the public wrappers are typed
 """Compiled loops that sort history into trips and keep the weekly aggregates of all households."""
 
 from __future__ import annotations

@@ -1,3 +1,5 @@
+# mypy: ignore-errors
+# numba compiles these loops and infers their types; the public wrappers are typed
 """Compiled loop over occasions: how close each alternative lies to what the customer bought."""
 
 from __future__ import annotations
