@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from enum import IntFlag, StrEnum
 from typing import Any
 
-import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float32, Int16, Int32, Int64, UInt8
 from numpy import ndarray
@@ -34,7 +33,7 @@ PADDING = -3
 
 
 class Promotion(IntFlag):
-    """What was announced for a product in a store and week, or to one customer; bits of `Occasions.promotion`."""
+    """What was announced for a product in a store and week, or to one customer, as bits."""
 
     DISPLAY = 1
     MAILER = 2
@@ -77,7 +76,10 @@ class DataSet:
     promotions: pl.DataFrame
     """product, store, week, kind (bits of `Promotion`); sorted; may be empty."""
     offers: pl.DataFrame
-    """customer, product, start, end: coupons sent to one customer (dates, both inclusive); may be empty."""
+    """customer, product, start, end: coupons sent to customers (dates, both inclusive); may be empty.
+
+    `customer` and `product` may be lists: a campaign of a thousand customers and products is one row.
+    """
     provenance: dict[str, Any]
     """origin, licence, rows read, accepted and quarantined, and what each cleaning rule touched."""
 
@@ -156,9 +158,9 @@ class Offers:
     end: Int64[ndarray, " row"]
     """First second after the last valid day."""
     bundle_start: Int64[ndarray, " bundle_edge"] | None = None
-    """If given, `product` holds bundle codes: bundle b is `bundle_product[bundle_start[b] : bundle_start[b + 1]]`."""
+    """If given, `product` holds bundle codes: bundle b is `bundle_product[start[b] : start[b + 1]]`."""
     bundle_product: Int32[ndarray, " member"] | None = None
-    """Product codes, sorted within a bundle. A campaign for a thousand customers and products stays small this way."""
+    """Product codes, sorted within a bundle; so a campaign for a thousand customers stays small."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,10 @@ class ChoiceData:
     def take(self, rows: ndarray) -> ChoiceData:
         """The occasions selected by an index or a mask, with their features."""
         return replace(
-            self, occasions=self.occasions.take(rows), features=self.features[rows], context=self.context[rows]
+            self,
+            occasions=self.occasions.take(rows),
+            features=self.features[rows],
+            context=self.context[rows],
         )
 
     def feature(self, name: str) -> Float32[ndarray, "occasion alternative"]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from malles.cli.frame import print_json, print_table
+from malles.cli.frame import print_json, print_table, progress
 from malles.errors import RunError
 from malles.journal import load_stages
 from malles.owner import find_owner
@@ -86,7 +86,8 @@ def resume_command(
     owner = find_owner(folder)
     if owner is not None:
         raise RunError(f"Run {run!r} is being written by {owner}; wait for it or stop it first.")
-    importlib.import_module("malles.pipeline").resume(folder)
+    with progress() as tell:
+        importlib.import_module("malles.pipeline").resume(folder, tell)
     ended = load_manifest(folder)
     if json:
         print_json({"id": ended.id, "status": ended.status, "seconds": ended.seconds})

@@ -11,9 +11,9 @@ import numpy as np
 
 from malles.errors import RunError
 from malles.occasions.build import build_occasions
-from malles.occasions.rules import OccasionRules
 from malles.road import Tell
 from malles.stages.finished import FinishedRun, open_finished
+from malles.stages.occasions import occasion_rules
 from malles.stages.scores import score_all
 from malles.vocabulary import Occasions
 
@@ -53,7 +53,7 @@ def split_occasions(finished: FinishedRun, split: str) -> Occasions:
     from malles.occasions.splits import build_split
 
     settings = finished.config.occasions
-    rules = OccasionRules(alternatives=settings.slate_size, first_week=settings.first_week)
+    rules = occasion_rules(finished.catalogue, settings)
     cold = build_split(finished.catalogue)
     customers = cold.cold_customer if split in {"cold-customer", "cold-both"} else ~cold.cold_customer
     categories = cold.cold_category if split in {"cold-category", "cold-both"} else ~cold.cold_category

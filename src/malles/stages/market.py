@@ -18,13 +18,14 @@ from malles.errors import ConfigError
 from malles.evaluation.weekly_units import compare_weekly_units
 from malles.head.incidence import FittedIncidence, IncidenceModel
 from malles.head.incidence_cells import collect_cells
-from malles.occasions.rules import OccasionRules
+from malles.occasions.shelves import build_shelves
 from malles.occasions.splits import category_groups
 from malles.population.simulation import Deciders, Mode, Simulation, TripSource, World, simulate
 from malles.profiles.features import build_features
 from malles.profiles.incidence import build_purchases
-from malles.profiles.incidence_shelves import build_shelves
+from malles.profiles.incidence_shelves import shelves_by_week
 from malles.road import Road
+from malles.stages.occasions import occasion_rules
 from malles.stages.transactions import read_plain, write_plain
 from malles.vocabulary import Catalogue, Lines, Occasions
 
@@ -54,11 +55,11 @@ class MarketRoom:
         lines, settings = self.catalogue.lines, self.config
         last = max(settings.market.weeks[1], settings.calibration.weeks[1])
         first = settings.occasions.first_week
-        rules = OccasionRules(alternatives=settings.occasions.slate_size, first_week=first)
+        rules = occasion_rules(self.catalogue, settings.occasions)
         return World(
             purchases=build_purchases(lines, self.catalogue.products.category).before(last + 1),
             lines=lines.before(last + 1),
-            shelves=build_shelves(self.catalogue, range(first, last + 1), rules),
+            shelves=shelves_by_week(build_shelves(self.catalogue, (first, last), rules)),
             group=category_groups(self.catalogue),
             category_of_product=self.catalogue.products.category,
             n_customers=len(self.catalogue.customer_key),
@@ -208,7 +209,7 @@ def _simulate(road: Road) -> dict[str, Any]:
             for i, week in enumerate(numbers)
         ],
         "total": {"actual": actual.sum(0).tolist(), **{n: u.sum(0).tolist() for n, u in predicted.items()}},
-        "fixed_points": [{"week": w.week, "status": w.field.status.value} for w in ahead.weeks],
+        "fixed_points": [{"week": w.week, "status": w.fixed_point.status.value} for w in ahead.weeks],
         "asked": int(sum(w.asked for w in ahead.weeks)),
         "trips_per_week": [w.trips for w in ahead.weeks],
     }

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from malles.arrays import read_arrays, write_arrays
+from malles.config import OccasionsSettings
 from malles.errors import OccasionError
 from malles.occasions.build import OccasionBuild, build_occasions
 from malles.occasions.rules import OccasionRules
 from malles.road import Road
 from malles.stages.transactions import read_plain, write_plain
-from malles.vocabulary import Occasions
+from malles.vocabulary import Catalogue, Occasions
 
 CODE = ("data", "occasions", "vocabulary", "stages")
 
@@ -49,12 +51,19 @@ def _build_part(road: Road, part: str) -> None:
     )
 
 
+def occasion_rules(catalogue: Catalogue, settings: OccasionsSettings) -> OccasionRules:
+    """How slates are formed in a run: rules scaled to the catalogue, with the run's own settings."""
+    return replace(
+        OccasionRules.scaled_to(catalogue), alternatives=settings.slate_size, first_week=settings.first_week
+    )
+
+
 def split_build(road: Road, part: str) -> OccasionBuild:
     """All occasions of one part: warm customers and categories in its weeks."""
     from malles.occasions.splits import build_split
 
     settings = road.config.occasions
-    rules = OccasionRules(alternatives=settings.slate_size, first_week=settings.first_week)
+    rules = occasion_rules(road.catalogue, settings)
     weeks = (settings.first_week, settings.fit_until) if part == "train" else settings.valid
     split = build_split(road.catalogue)
     return build_occasions(road.catalogue, rules, weeks, ~split.cold_customer, ~split.cold_category)

@@ -94,8 +94,9 @@ def _read(folder: Path, name: str) -> Any:
 def _score_note(settings: dict[str, Any], scores: dict[str, Any]) -> str:
     first, last = settings["occasions"]["valid"]
     return (
-        f"Weeks {first} to {last}, regime {settings['occasions']['regime']}: {scores['occasions']:,} occasions "
-        f"of {scores['customers']:,} households, none of them fitted on; the weeks are also what boosting "
+        f"Weeks {first} to {last}, regime {settings['occasions']['regime']}: "
+        f"{scores['occasions']:,} occasions of {scores['customers']:,} households, none of "
+        f"them fitted on; the weeks are also what boosting "
         f"stops on and temperatures are set on. Intervals: {scores['draws']} draws of households."
     )
 
@@ -104,8 +105,9 @@ def _market_note(settings: dict[str, Any], market: dict[str, Any]) -> str:
     first, last = settings["calibration"]["weeks"]
     return (
         f"Weeks {market['weeks'][0]} to {market['weeks'][1]}, {market['mode'].replace('_', ' ')}, trips from "
-        f"{market['trips']}; every unit sold in the choice categories counts, on a slate or not. Incidence is "
-        f"fitted to week {settings['calibration']['fit_until']}, rates are calibrated on weeks {first} to {last}."
+        f"{market['trips']}; every unit sold in the choice categories counts, on a slate or not. Incidence "
+        f"is fitted to week {settings['calibration']['fit_until']}, rates are calibrated on weeks "
+        f"{first} to {last}."
     )
 
 
@@ -234,8 +236,8 @@ def _what_if(found: dict[str, Any]) -> WhatIf:
         found["question"],
         pl.DataFrame(effects),
         pl.DataFrame(diversion),
-        f"{found['category']}; {found['occasions']:,} trips of {found['households']:,} households, trips from "
-        f"{found['trips']}. Intervals: households resampled, both worlds drawn with the same random "
+        f"{found['category']}; {found['occasions']:,} trips of {found['households']:,} households, trips "
+        f"from {found['trips']}. Intervals: households resampled, both worlds drawn with the same random "
         "numbers; the models are not refitted per draw.",
     )
 

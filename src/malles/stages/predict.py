@@ -34,9 +34,11 @@ def predict_table(root: Path, model: str, path: Path, tell: Tell) -> tuple[pl.Da
     """
     run, _, name = model.partition("/")
     finished = open_finished(root, run, tell)
+    name = name or finished.config.models.names[-1]
+    finished.model(name)  # a wrong name is refused before anything is read
     occasions, keys = read_occasions(path, finished.catalogue)
     began = time.perf_counter()
-    answers = decide(finished, name or finished.config.models.names[-1], occasions)
+    answers = decide(finished, name, occasions)
     seconds = time.perf_counter() - began
     table = keys.to_table(
         occasions,

@@ -1,0 +1,155 @@
+"""The whole road on a small synthetic market: it ends in a report, is reused, resumes, and answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from malles import pipeline
+from malles.cli import run as command_line
+from malles.config import Config, build_config
+from malles.data.home import write_dataset
+from malles.data.synthetic import MarketSettings, generate_market
+from malles.occasions.build import build_occasions
+from malles.occasions.table import write_occasions
+from malles.stages.finished import open_finished
+from malles.stages.occasions import occasion_rules
+from malles.stages.predict import predict_table
+from malles.store import load_manifest
+
+MODELS = ("popularity", "personal_frequency", "conditional_logit")
+
+
+def silent(title: str, done: float | None = None, total: float | None = None) -> None:
+    """Tells nobody."""
+
+
+def small_config(root: Path) -> Config:
+    """Thirty weeks: fitted to 20, scored on 21 and 22."""
+    return build_config(
+        {
+            "data": {"name": "small"},
+            "occasions": {
+                "slate_size": 6, "first_week": 6, "fit_until": 20, "valid": [21, 22], "test": [23, 24], "sample": 0,
+            },
+            "models": {"names": list(MODELS)},
+            "market": {"weeks": [21, 22]},
+            "calibration": {"weeks": [17, 18], "fit_until": 16},
+            "evaluation": {"bootstrap": 40},
+            "run": {"name": "small", "root": str(root), "workers": 1},
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(folder of the run, data home): the road walked once."""
+    base = tmp_path_factory.mktemp("road")
+    home = base / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MALLES_HOME", str(home))
+        dataset, _ = generate_market(MarketSettings(customers=120, weeks=30), seed=4)
+        write_dataset(dataset.__class__(**{**dataset.__dict__, "name": "small"}), home)
+        folder = pipeline.start(small_config(base / "runs"))
+    return folder, home
+
+
+@pytest.fixture(autouse=True)
+def at_home(walked: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test here uses the small data home."""
+    monkeypatch.setenv("MALLES_HOME", str(walked[1]))
+
+
+def test_the_road_ends_in_a_report_that_needs_nothing_from_outside(walked: tuple[Path, Path]) -> None:
+    page = (walked[0] / "report.html").read_text(encoding="utf-8")
+    assert load_manifest(walked[0]).status == "success"
+    for name in MODELS:
+        assert name in page
+    without_names = page.replace("http://www.w3.org/", "")
+    assert "http://" not in without_names and "https://" not in without_names
+
+
+def test_a_model_that_learns_beats_one_that_does_not(walked: tuple[Path, Path]) -> None:
+    """The market has known price coefficients; the logit sees prices, popularity does not."""
+    scores = json.loads((walked[0] / "05-scores.json").read_text())
+    loss = {s["model"]: s["value"] for s in scores["scores"] if s["metric"] == "log_loss"}
+    assert loss["conditional_logit"] < loss["popularity"]
+
+
+def test_units_of_the_base_world_and_the_change_add_up_to_the_scenario(walked: tuple[Path, Path]) -> None:
+    found = json.loads((walked[0] / "07-what-if.json").read_text())
+    for effect in found["effects"].values():
+        assert effect["base"] + effect["change"]["value"] == pytest.approx(effect["scenario"], abs=1e-6)
+    assert sum(d["value"] for d in found["diversion"].values()) == pytest.approx(1.0, abs=1e-6)
+    assert found["effects"]["units"]["change"]["value"] > 0  # a price cut with a display sells more
+
+
+def test_a_second_run_reuses_every_stage_and_gives_the_same_bytes(walked: tuple[Path, Path]) -> None:
+    first = load_manifest(walked[0])
+    second = load_manifest(pipeline.start(small_config(walked[0].parent)))
+    assert [s["name"] for s in second.stages if not s["reused"]] == []
+    assert {s["name"]: s["digest"] for s in second.stages} == {s["name"]: s["digest"] for s in first.stages}
+
+
+def test_resuming_a_finished_run_changes_nothing(walked: tuple[Path, Path]) -> None:
+    before = (walked[0] / "05-scores.json").read_bytes()
+    pipeline.resume(walked[0])
+    assert (walked[0] / "05-scores.json").read_bytes() == before
+
+
+def test_prediction_from_a_table_equals_prediction_inside_the_run(
+    walked: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Occasions written to the documented table and read back get the run's own probabilities."""
+    folder, _ = walked
+    finished = open_finished(folder.parent, folder.name, silent)
+    rules = occasion_rules(finished.catalogue, finished.config.occasions)
+    occasions = build_occasions(finished.catalogue, rules, (21, 22)).occasions.take(np.arange(40))
+    write_occasions(occasions, finished.catalogue, tmp_path / "shelf.parquet")
+    answers, _ = predict_table(
+        folder.parent, f"{folder.name}/conditional_logit", tmp_path / "shelf.parquet", silent
+    )
+    inside = finished.model("conditional_logit").predict(finished.features(occasions))
+    np.testing.assert_allclose(answers["probability"].to_numpy(), inside[occasions.available], atol=1e-6)
+    totals = answers.group_by("occasion").agg(pl.col("probability").sum())["probability"]
+    np.testing.assert_allclose(totals.to_numpy(), 1.0, atol=1e-5)
+    assert (answers["units_mean"] >= 1).all()
+
+
+def test_a_look_at_test_weeks_is_written_down(walked: tuple[Path, Path]) -> None:
+    from malles.stages.evaluate import evaluate_run
+
+    evaluate_run(walked[0].parent, walked[0].name, "temporal", silent)
+    uses = (walked[0] / "test-uses.jsonl").read_text().splitlines()
+    assert [json.loads(line)["split"] for line in uses] == ["temporal"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["predict", "small-9", "--occasions", "x.csv", "-o", "y.csv"], 1, "There is no run 'small-9'"),
+        (["predict", "small-1/heat", "--occasions", "x.csv", "-o", "y.csv"], 1, "has no model 'heat'"),
+        (["predict", "small-1", "--occasions", "x.csv", "-o", "y.txt"], 2, "should end in .parquet or .csv"),
+        (["simulate", "absent.toml", "--model", "small-1"], 2, "There is no scenario file absent.toml"),
+        (["run", "absent.toml"], 2, "There is no configuration file absent.toml"),
+        (["evaluate", "small-1", "--split", "future"], 2, "future"),
+        (["fly"], 2, "There is no command 'fly'"),
+    ],
+)
+def test_a_wrong_call_is_one_sentence(
+    walked: tuple[Path, Path],
+    arguments: list[str],
+    code: int,
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(walked[0].parent.parent)
+    assert command_line(arguments) == code
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "Traceback" not in said
