@@ -217,7 +217,7 @@ class Occasions:
     @property
     def shape(self) -> tuple[int, int]:
         """(occasions, alternatives)."""
-        return self.product.shape  # type: ignore[return-value]
+        return self.product.shape
 
     def take(self, rows: ndarray) -> Occasions:
         """The occasions selected by an index or a mask, in that order."""

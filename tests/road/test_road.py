@@ -34,7 +34,8 @@ def small_config(root: Path) -> Config:
         {
             "data": {"name": "small"},
             "occasions": {
-                "slate_size": 6, "first_week": 6, "fit_until": 20, "valid": [21, 22], "test": [23, 24], "sample": 0,
+                "slate_size": 6, "first_week": 6, "fit_until": 20, "valid": [21, 22], "test": [23, 24],
+                "sample": 0,
             },
             "models": {"names": list(MODELS)},
             "market": {"weeks": [21, 22]},

@@ -1,7 +1,7 @@
 """The protocols that every choice model, quantity model and incidence model follows.
 
-A model is fitted by a function or a settings object with `fit(...)`; what comes back is another, frozen type that follows
-one of these protocols, can `save(folder)` itself without pickle, and is read back by `load(folder)`.
+A model is fitted by a settings object with `fit(...)`; what comes back is another, frozen type that
+follows one of these protocols, can `save(folder)` itself without pickle, and is read back by `load(folder)`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class QuantityModel(Protocol):
 
     name: str
 
-    def predict(self, data: ChoiceData) -> tuple[Float[ndarray, "occasion alternative"], Float[ndarray, "occasion alternative"]]:
+    def predict(
+        self, data: ChoiceData
+    ) -> tuple[Float[ndarray, "occasion alternative"], Float[ndarray, "occasion alternative"]]:
         """(mean, median) units per alternative; 0 in unavailable columns, else >= 1."""
         ...
 
