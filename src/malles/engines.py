@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy import ndarray
+
 from malles.choice.model import ChoiceModel
 from malles.errors import ConfigError, ModelError, did_you_mean
-from malles.vocabulary import ChoiceData
+from malles.vocabulary import ChoiceData, Regime
 
 Tell = Callable[[float, float], None]
 """Told (done, total) while a model is fitted."""
@@ -27,14 +29,32 @@ class Engine:
     """Class of the fitted model, with `load(folder)`."""
     seeded: bool = False
     """Whether fitting draws random numbers."""
+    by_group: bool = False
+    """Whether the fit stops and calibrates on groups of categories left out, not on later weeks."""
 
     def fit(
-        self, train: ChoiceData, valid: ChoiceData, *, seed: int, tell: Tell | None = None
+        self,
+        train: ChoiceData,
+        valid: ChoiceData,
+        group: ndarray,
+        *,
+        seed: int,
+        tell: Tell | None = None,
     ) -> ChoiceModel:
-        """Fit on `train`; stop or set the temperature on `valid`."""
+        """Fit on `train`; stop or set the temperature on `valid`.
+
+        Args:
+            train: occasions with known choices.
+            valid: later occasions.
+            group: group of categories of every training occasion.
+            seed: of everything random.
+            tell: told how far the fit is.
+        """
         model = self._find(self.settings)(**({"seed": seed} if self.seeded else {}))
-        if self.module.startswith("malles.head") and tell is not None:
-            fitted: ChoiceModel = model.fit(train, valid, progress=lambda i, n, loss: tell(i, n))
+        if self.by_group:
+            fitted: ChoiceModel = model.fit(train, group)
+        elif self.module.startswith("malles.head") and tell is not None:
+            fitted = model.fit(train, valid, progress=lambda i, n, loss: tell(i, n))
         else:
             fitted = model.fit(train, valid)
         return fitted
@@ -64,9 +84,12 @@ ENGINES = {
 }
 """In the order in which they appear in every table."""
 
+LAUNCH_HEAD = Engine("malles.head.launch", "LaunchSettings", "FittedLaunchHead", seeded=True, by_group=True)
+"""What `head` is in the regime `launch`: a set model that knows no category."""
 
-def find_engine(name: str) -> Engine:
-    """The engine of this name.
+
+def find_engine(name: str, regime: Regime = Regime.FULL) -> Engine:
+    """The engine of this name in an information regime.
 
     Raises:
         ConfigError: there is none; the message names close ones.
@@ -74,10 +97,10 @@ def find_engine(name: str) -> Engine:
     if name not in ENGINES:
         hint = did_you_mean(name, ENGINES) or f"There are: {', '.join(ENGINES)}."
         raise ConfigError(f"There is no model {name!r}. {hint}")
-    return ENGINES[name]
+    return LAUNCH_HEAD if name == "head" and regime is Regime.LAUNCH else ENGINES[name]
 
 
-def load_engine(folder: Path, name: str) -> ChoiceModel:
+def load_engine(folder: Path, name: str, regime: Regime = Regime.FULL) -> ChoiceModel:
     """Read a saved choice model.
 
     Raises:
@@ -85,4 +108,4 @@ def load_engine(folder: Path, name: str) -> ChoiceModel:
     """
     if not folder.is_dir():
         raise ModelError(f"There is no saved model in {folder}. Fit one with: malles fit CONFIG")
-    return find_engine(name).load(folder)
+    return find_engine(name, regime).load(folder)

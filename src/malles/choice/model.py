@@ -19,7 +19,10 @@ from malles.vocabulary import ChoiceData
 class ChoiceModel(Protocol):
     """A function from choice occasions to distributions over their alternatives."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What tables call the model."""
+        ...
 
     def predict(self, data: ChoiceData) -> Float[ndarray, "occasion alternative"]:
         """Choice probabilities: rows sum to one, unavailable columns are exactly 0."""
@@ -39,7 +42,10 @@ class ChoiceModel(Protocol):
 class QuantityModel(Protocol):
     """A function from choice occasions to the units bought of each alternative, given that it is bought."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What tables call the model."""
+        ...
 
     def predict(
         self, data: ChoiceData

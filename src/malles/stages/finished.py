@@ -82,7 +82,9 @@ class FinishedRun:
                 f"{', '.join(self.config.models.names)}. {hint}".rstrip()
             )
         if name not in self._models:
-            self._models[name] = load_engine(self.folder / "03-models" / name, name)
+            self._models[name] = load_engine(
+                self.folder / "03-models" / name, name, self.config.occasions.regime
+            )
         return self._models[name]
 
 

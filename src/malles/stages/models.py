@@ -9,6 +9,7 @@ from typing import Any
 from malles.choice.model import ChoiceModel
 from malles.engines import find_engine, load_engine
 from malles.journal import Step
+from malles.occasions.splits import category_groups
 from malles.road import Road
 
 CODE = ("data", "occasions", "vocabulary", "profiles", "choice", "baselines", "head", "engines")
@@ -33,7 +34,7 @@ def fit_one(road: Road, name: str) -> Step[ChoiceModel]:
         f"03-models/{name}",
         build=lambda: _fit(road, name),
         save=_save,
-        load=partial(load_engine, name=name),
+        load=partial(load_engine, name=name, regime=settings.occasions.regime),
         settings=[name, settings.models.seed, settings.occasions.regime],
         inputs=[road.steps["occasions train"], road.steps["occasions valid"]],
         code=CODE,
@@ -44,8 +45,12 @@ def _fit(road: Road, name: str) -> ChoiceModel:
     train, valid = road.features("train"), road.features("valid")
     title = f"fitting {name}"
     road.tell(title)
-    return find_engine(name).fit(
-        train, valid, seed=road.config.models.seed, tell=lambda done, total: road.tell(title, done, total)
+    return find_engine(name, road.config.occasions.regime).fit(
+        train,
+        valid,
+        category_groups(road.catalogue)[train.occasions.category],
+        seed=road.config.models.seed,
+        tell=lambda done, total: road.tell(title, done, total),
     )
 
 
