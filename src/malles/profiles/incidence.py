@@ -208,13 +208,13 @@ class Shelf:
         return out
 
     def chain_offer(self) -> Float64[ndarray, "category offer"]:
-        """The offer of each category averaged over the stores that carry it."""
-        offer = self.offer()
-        there = self.row >= 0
+        """The offer of each category averaged over its different shelves (stores sharing one count once)."""
+        store, category = np.nonzero(self.row >= 0)
+        rows, first = np.unique(self.row[store, category], return_index=True)
         total = np.zeros((self.row.shape[1], N_OFFER))
-        store, category = np.nonzero(there)
-        np.add.at(total, category, offer[self.row[store, category]])
-        return np.asarray(total / np.maximum(there.sum(0), 1)[:, None])
+        np.add.at(total, category[first], self.offer()[rows])
+        counts = np.bincount(category[first], minlength=self.row.shape[1])
+        return np.asarray(total / np.maximum(counts, 1)[:, None])
 
 
 def build_market(
