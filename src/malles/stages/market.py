@@ -38,7 +38,7 @@ CELLS = 0.03
 """Part of the cells (trips x categories) without a purchase that incidence is fitted on."""
 
 PAST_WEEKS = 8
-"""Weeks of shelves before the first simulated one: what is usually announced."""
+"""Weeks of shelves that weekly boosting looks back on: its fit begins so long after the first shelves."""
 
 
 class MarketRoom:
@@ -159,7 +159,7 @@ def _calibrate(road: Road) -> dict[str, Any]:
     """Ratio of actual to simulated units by category in the calibration weeks, shrunk."""
     weeks = road.config.calibration.weeks
     simulated = _walk(road, weeks, None, Mode.ONE_WEEK_AHEAD, TripSource(road.config.market.trips)).units
-    found = fit_rate_map(market_room(road).actual(weeks), simulated)
+    found = fit_rate_map(market_room(road).actual(weeks), simulated, centre=None)
     return {
         "rate": found.rate.tolist(),
         "strength": found.strength if np.isfinite(found.strength) else None,
@@ -174,11 +174,13 @@ def _simulate(road: Road) -> dict[str, Any]:
     rate = np.array(road.steps["rates"].value["rate"])
     actual = room.actual(weeks)
     ahead = _walk(road, weeks, rate, Mode.ONE_WEEK_AHEAD, TripSource(settings.market.trips))
-    raw = ahead.units / rate[:, None]
+    raw = ahead.units / rate[:, None]  # rates multiply the chance of a purchase, so nearly the units
+    drawn = _walk(road, weeks, rate, Mode.ONE_WEEK_AHEAD, TripSource.SIMULATED)
     free = _walk(road, weeks, rate, Mode.FREE_RUNNING, TripSource.SIMULATED)
     predicted = {
         f"simulated, one week ahead, trips from {ahead.trips.value}": ahead.units,
         "the same without calibration": raw,
+        "simulated, one week ahead, trips simulated": drawn.units,
         "simulated, free-running, trips simulated": free.units,
         **weekly_baselines(room, weeks, settings.market.seed),
     }
@@ -235,6 +237,8 @@ def weekly_baselines(room: MarketRoom, weeks: tuple[int, int], seed: int) -> dic
         "mean of 8 weeks": each(lambda t: predict_mean(units[:, :t], 8)),
         "exponential smoothing 0.2": each(lambda t: predict_smoothing(units[:, :t])),
         "LightGBM Poisson": each(
-            lambda t: boosting.predict(units, offer, start - 1, t, seed=seed, threads=room.config.run.workers)
+            lambda t: boosting.predict(
+                units, offer, start - 1 + PAST_WEEKS, t, seed=seed, threads=room.config.run.workers
+            )
         ),
     }
