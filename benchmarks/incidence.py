@@ -57,7 +57,8 @@ def main() -> None:
     parameters = {
         "objective": "binary", "num_leaves": 63, "learning_rate": 0.08, "min_data_in_leaf": 100,
         "max_bin": 127, "feature_fraction": 0.7, "bagging_fraction": 0.8, "bagging_freq": 1,
-        "cat_smooth": 50.0, "num_threads": 1, "seed": asked.seed, "deterministic": True, "force_row_wise": True, "verbose": -1,
+        "cat_smooth": 50.0, "num_threads": 1, "seed": asked.seed,
+        "deterministic": True, "force_row_wise": True, "verbose": -1,
     }  # fmt: skip
     table = lightgbm.Dataset(
         np.column_stack([cells.features, cells.category]),
@@ -98,8 +99,8 @@ def main() -> None:
     for name, p in predictions.items():
         line = calibration_line(p, y, customer)
         lines[name] = {"slope": vars(line), "sum of probabilities over purchases": float(p.sum() / y.sum())}
-    print(json.dumps({"cells": len(y), "scores": found, "calibration": lines, "processor_seconds": seconds},
-                     indent=1, default=lambda v: vars(v) if hasattr(v, "__dict__") else str(v)))  # fmt: skip
+    report = {"cells": len(y), "scores": found, "calibration": lines, "processor_seconds": seconds}
+    print(json.dumps(report, indent=1, default=lambda v: vars(v) if hasattr(v, "__dict__") else str(v)))
 
 
 if __name__ == "__main__":
