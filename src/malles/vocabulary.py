@@ -82,6 +82,8 @@ class DataSet:
     """
     provenance: dict[str, Any]
     """origin, licence, rows read, accepted and quarantined, and what each cleaning rule touched."""
+    quarantine: pl.DataFrame | None = None
+    """Refused transaction rows: file, line, cause, column, text; None where they are kept elsewhere."""
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,10 @@ def write_dataset(dataset: DataSet, home: Path | None = None) -> Path:
         "provenance": {k: v for k, v in dataset.provenance.items() if k != "fingerprint"},
         "tables": {},
     }
-    _write_tables(folder, {t: getattr(dataset, t) for t in TABLE_FIELDS}, manifest)
+    frames = {t: getattr(dataset, t) for t in TABLE_FIELDS}
+    if dataset.quarantine is not None:
+        frames["transactions/quarantine"] = dataset.quarantine
+    _write_tables(folder, frames, manifest)
     return folder
 
 

@@ -78,7 +78,7 @@ class Memory(NamedTuple):
 
     last: ndarray  # [h, c] week of the last purchase; NaN = never
     first: ndarray  # [h, c]
-    count: ndarray  # [h, c] purchases so far
+    purchases: ndarray  # [h, c] so far
     gap2: ndarray  # [h, c] sum of squared gaps
     slow: ndarray  # [h, c] purchases decayed with a half-life of 13 weeks, at `last`
     fast: ndarray  # [h, c] the same with 4 weeks
@@ -178,7 +178,7 @@ def remember_trip(m, h, s, seconds, category, units, product, group):
     m.part_basket[h, d] += n
     for i in range(n):
         c = category[i]
-        k = m.count[h, c]
+        k = m.purchases[h, c]
         if k > 0:
             gap = max(now - m.last[h, c], 0.0)
             use = m.units[h, c] / 18.755  # units per week: sum of decayed units over ln2 / 13 weeks
@@ -196,7 +196,7 @@ def remember_trip(m, h, s, seconds, category, units, product, group):
         m.last_product[h, c] = product[i]
         m.trip_of_last[h, c] = m.trips[h]
         m.last[h, c] = now
-        m.count[h, c] = k + 1
+        m.purchases[h, c] = k + 1
         g = group[c]
         if m.group_slow[h, g] > 0:
             gap = max(now - m.group_last[h, g], 0.0)
@@ -231,7 +231,7 @@ def describe_trip(m, k, h, s, seconds, group, out):
         f = out[c]
         base = k.rate8[c]
         expected = min(base * ratio, 0.9)
-        count = m.count[h, c]
+        count = m.purchases[h, c]
         if count > 0:
             since = max(now - m.last[h, c], 0.0)
             d13, d4 = 0.5 ** (since / 13.0), 0.5 ** (since / 4.0)

@@ -162,7 +162,7 @@ def draw_weekly_units(frame: pl.DataFrame) -> str:
                 axes.fill_between(week, part["low"], part["high"], color=COLOURS[1], alpha=0.15, linewidth=0)
             axes.plot(week, part["actual"], "o-", color=_INK, markersize=4, linewidth=1.4, label="actual")
             axes.plot(week, part["simulated"], "s--", color=COLOURS[1], markersize=4, label="simulated")
-            axes.set_title(_short(str(categories[i]), 44), fontsize=10, loc="left", color=_INK)
+            axes.set_title(_short(str(categories[i]), 36), fontsize=10, loc="left", color=_INK)
             axes.set_ylim(0, 1.08 * max(axes.get_ylim()[1], 1.0))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))

@@ -46,6 +46,7 @@ def load_content(folder: Path) -> ReportContent:
     """
     manifest = load_manifest(folder)
     rows, scores, market = (_read(folder, n) for n in ("01-transactions", "05-scores", "06-market"))
+    units = _read(folder, "05-unit-scores")
     what_if, decision = _read(folder, "07-what-if"), _read(folder, "08-decision")
     coverage = {part: _read(folder, f"02-coverage-{part}") for part in ("train", "valid")}
     best, settings = scores["best"], manifest.config
@@ -62,7 +63,7 @@ def load_content(folder: Path) -> ReportContent:
         ),
         imports=_imports(rows),
         coverage=_coverage(coverage, scores),
-        scores=pl.DataFrame(scores["scores"]),
+        scores=pl.concat([pl.DataFrame(scores["scores"]), pl.DataFrame(units["scores"])]),
         differences=pl.DataFrame(scores["differences"]) if scores["differences"] else None,
         score_note=_score_note(settings, scores),
         calibration={name: pl.DataFrame(points) for name, points in scores["calibration"].items()},

@@ -46,7 +46,7 @@ def load_complete_journey(path: Path | None = None) -> DataSet:
     with _folder(path) as folder:
         try:
             products = _products(folder)
-            transactions, provenance = _transactions(folder, products)
+            transactions, quarantine, provenance = _transactions(folder, products)
             promotions, repeated = _promotions(folder)
             offers = _offers(folder)
             customers = _customers(folder, transactions)
@@ -68,7 +68,16 @@ def load_complete_journey(path: Path | None = None) -> DataSet:
         },
     }
     return DataSet(
-        "complete_journey", "USD", "UTC", transactions, products, customers, promotions, offers, provenance
+        "complete_journey",
+        "USD",
+        "UTC",
+        transactions,
+        products,
+        customers,
+        promotions,
+        offers,
+        provenance,
+        quarantine,
     )
 
 
@@ -102,12 +111,16 @@ def _products(folder: Path) -> pl.DataFrame:
     return products.with_columns(text=text)
 
 
-def _transactions(folder: Path, products: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, object]]:
+def _transactions(
+    folder: Path, products: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, object]]:
+    """Accepted lines, refused lines, and what every rule touched."""
     units = pl.when(pl.col("quantity") != 0).then(pl.col("quantity").abs()).otherwise(1)
     price = (pl.col("sales_value") + pl.col("coupon_match_disc")) / units
     raw = (
-        pl.scan_parquet(folder / "transactions.parquet")
+        pl.scan_parquet(folder / "transactions.parquet", row_index_name="_line")
         .select(
+            "_line",
             order="basket_id",
             timestamp=pl.col("transaction_timestamp").cast(pl.Datetime("us")),
             week=pl.col("week").cast(pl.Int16),
@@ -131,7 +144,14 @@ def _transactions(folder: Path, products: pl.DataFrame) -> tuple[pl.DataFrame, d
     cleaned = clean_transactions(
         raw, [r for r in RULES if r.name not in ("non-product code", "weight measured")]
     )
-    transactions = cleaned.accepted.drop("category", "subcategory")
+    transactions = cleaned.accepted.drop("category", "subcategory", "_line")
+    refused = cleaned.refused.select(
+        file=pl.lit("transactions.parquet"),
+        line=pl.col("_line").cast(pl.Int64) + 1,
+        cause="_cause",
+        column="_column",
+        text=pl.struct("order", "customer", "store", "product", "quantity", "price").struct.json_encode(),
+    )
     causes = dict(cleaned.refused.group_by("_cause").len().sort("len", descending=True).iter_rows())
     report: dict[str, object] = {
         "transactions": {
@@ -145,7 +165,7 @@ def _transactions(folder: Path, products: pl.DataFrame) -> tuple[pl.DataFrame, d
             for c in cleaned.counts
         ],
     }
-    return transactions, report
+    return transactions, refused, report
 
 
 def _promotions(folder: Path) -> tuple[pl.DataFrame, int]:
