@@ -25,9 +25,9 @@ from malles.profiles.incidence_kernels import (
     Memory,
     describe,
     describe_shelves,
-    offers,
     replay,
 )
+from malles.profiles.offer_kernels import offers
 from malles.vocabulary import Lines
 
 __all__ = [

@@ -381,28 +381,3 @@ def describe(memory, market, customer, store, seconds, group, out):
     """Features of all categories for trips, without remembering them: out[trip, category, feature]."""
     for i in range(len(customer)):
         describe_trip(memory, market, customer[i], store[i], seconds[i], group, out[i])
-
-
-@njit(cache=True)
-def offers(product, price, list_price, promotion, rank, out):
-    """Popularity-weighted display, mailer and discount of every shelf, and its deepest discount."""
-    n, J = product.shape
-    for i in range(n):
-        total, display, mailer, discount, deepest = 0.0, 0.0, 0.0, 0.0, 0.0
-        for j in range(J):
-            if product[i, j] < 0:
-                continue
-            w = 1.0 / (3.0 + max(rank[i, j], 0))
-            cut = max(1.0 - price[i, j] / list_price[i, j], 0.0) if list_price[i, j] > 0 else 0.0
-            total += w
-            discount += w * cut
-            deepest = max(deepest, cut)
-            if promotion[i, j] & 1:
-                display += w
-            if promotion[i, j] & 2:
-                mailer += w
-        if total > 0:
-            out[i, 0] = display / total
-            out[i, 1] = mailer / total
-            out[i, 2] = discount / total
-            out[i, 3] = deepest
