@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-def"
 """What the shelves of a week announce, added up per shelf (numba)."""
 
 from __future__ import annotations
