@@ -303,7 +303,7 @@ def code_version(rooms: tuple[str, ...] = ()) -> str:
     """Digest of malles' own source, whole or of some rooms: a stage computed by other code is not reused.
 
     Args:
-        rooms: names under `malles`, for example ("data", "config"); empty means the whole package.
+        rooms: folders or files under `malles`, for example ("data", "stages/market"); empty means all.
     """
     base = Path(__file__).parent
     paths: Iterable[Path] = base.rglob("*.py")
@@ -311,7 +311,8 @@ def code_version(rooms: tuple[str, ...] = ()) -> str:
         missing = [r for r in rooms if not (base / r).is_dir() and not (base / f"{r}.py").is_file()]
         if missing:
             raise RunError(f"malles has no room {missing[0]!r} whose code a stage could depend on.")
-        paths = (p for p in paths if p.relative_to(base).parts[0].removesuffix(".py") in rooms)
+        inside = tuple(f"{r}/" for r in rooms) + tuple(f"{r}.py" for r in rooms)
+        paths = (p for p in paths if p.relative_to(base).as_posix().startswith(inside))
     return content_key(
         __version__, [(p.relative_to(base).as_posix(), artefact_digest(p)) for p in sorted(paths)]
     )

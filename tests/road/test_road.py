@@ -89,6 +89,14 @@ def test_units_of_the_base_world_and_the_change_add_up_to_the_scenario(walked: t
     assert found["effects"]["units"]["change"]["value"] > 0  # a price cut with a display sells more
 
 
+def test_every_simulated_week_solves_its_mean_field(walked: tuple[Path, Path]) -> None:
+    """The gap between the shares customers see and the shares they make is closed, in every week."""
+    found = json.loads((walked[0] / "06-market.json").read_text())
+    assert [week["week"] for week in found["mean_field"]] == [21, 22]
+    assert all(week["gap"] < 1e-6 for week in found["mean_field"])
+    assert found["reaction"]["standard_error"] > 0
+
+
 def test_a_second_run_reuses_every_stage_and_gives_the_same_bytes(walked: tuple[Path, Path]) -> None:
     first = load_manifest(walked[0])
     second = load_manifest(pipeline.start(small_config(walked[0].parent)))

@@ -48,7 +48,7 @@ def explain_one_decision(road: Road) -> None:
         load=read_plain,
         settings=[name, road.config.occasions.regime],
         inputs=[road.steps[f"model {name}"], road.steps["predictions"]],
-        code=(*CODE, "stages"),
+        code=(*CODE, "stages/explain"),
     )
 
 

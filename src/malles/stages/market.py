@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,12 @@ from malles.errors import ConfigError
 from malles.evaluation.weekly_units import compare_weekly_units
 from malles.head.incidence import FittedIncidence, IncidenceModel
 from malles.head.incidence_cells import collect_cells
+from malles.occasions.build import build_occasions
 from malles.occasions.shelves import build_shelves
-from malles.occasions.splits import category_groups
+from malles.occasions.splits import build_split, category_groups
+from malles.population.mean_field import NO_REACTION, Reaction, fit_reaction, share_deviation
 from malles.population.simulation import Deciders, Mode, Simulation, TripSource, World, simulate
+from malles.population.week import product_shares
 from malles.profiles.features import build_features
 from malles.profiles.incidence import build_purchases
 from malles.profiles.incidence_shelves import shelves_by_week
@@ -31,7 +34,7 @@ from malles.vocabulary import Catalogue, Lines, Occasions
 
 CODE = (
     "data", "occasions", "vocabulary", "profiles", "choice", "baselines", "head", "engines",
-    "population", "calibration", "evaluation", "stages",
+    "population", "calibration", "evaluation", "stages/market",
 )  # fmt: skip
 
 CELLS = 0.03
@@ -86,9 +89,37 @@ class MarketRoom:
         """Units really sold in every category and week: all products, on a slate or not."""
         return self.world.purchases.units_by_week(np.arange(weeks[0], weeks[1] + 1), len(self.world.group))
 
-    def deciders(self, incidence: FittedIncidence, rate: np.ndarray | None = None) -> Deciders:
-        """The models that decide for the customers."""
-        return Deciders(incidence, self.choose, rate=rate)
+    def deciders(self, incidence: FittedIncidence, rates: dict[str, Any] | None = None) -> Deciders:
+        """The models that decide for the customers; `rates` is what the stage of that name kept."""
+        if rates is None:
+            return Deciders(incidence, self.choose)
+        reaction = Reaction(**rates["reaction"])
+        return Deciders(incidence, self.choose, reaction, np.array(rates["rate"]))
+
+    def fit_reaction(self, weeks: tuple[int, int]) -> Reaction:
+        """How customers react to the shares of the two weeks before, beyond what the choice model knows.
+
+        Estimated on customers that no model was fitted on, so that the model's own fit does not hide it.
+        """
+        world, settings = self.world, self.config.occasions
+        cold = build_split(self.catalogue).cold_customer
+        rules = occasion_rules(self.catalogue, settings)
+        found = build_occasions(self.catalogue, rules, weeks, cold).occasions
+        if not len(found):
+            return NO_REACTION
+        data = build_features(self.catalogue, found, settings.regime)
+        deviation = np.zeros(found.shape)
+        for week in np.unique(found.week):
+            rows = found.week == week
+            short, long = (
+                product_shares(
+                    world.purchases.before(end), end, window, world.category_of_product, len(world.group)
+                )
+                for end, window in ((int(week), 2), (int(week) - 2, 8))
+            )
+            x = share_deviation(short, long)[np.maximum(found.product[rows], 0)]
+            deviation[rows] = np.where(found.product[rows] >= 0, x, 0.0)
+        return fit_reaction(self._chooser().predict(data), deviation, found.chosen, found.customer)
 
 
 def market_room(road: Road) -> MarketRoom:
@@ -138,7 +169,7 @@ def _save(model: FittedIncidence, folder: Path) -> None:
 
 
 def _walk(
-    road: Road, weeks: tuple[int, int], rate: np.ndarray | None, mode: Mode, trips: TripSource
+    road: Road, weeks: tuple[int, int], rates: dict[str, Any] | None, mode: Mode, trips: TripSource
 ) -> Simulation:
     room = market_room(road)
     first, last = weeks
@@ -146,7 +177,7 @@ def _walk(
     road.tell(title, 0, last - first + 1)
     return simulate(
         room.world,
-        room.deciders(road.steps["incidence"].value, rate),
+        room.deciders(road.steps["incidence"].value, rates),
         range(first, last + 1),
         mode=mode,
         trips=trips,
@@ -156,11 +187,13 @@ def _walk(
 
 
 def _calibrate(road: Road) -> dict[str, Any]:
-    """Ratio of actual to simulated units by category in the calibration weeks, shrunk."""
+    """Ratio of actual to simulated units by category in the calibration weeks, shrunk; the reaction."""
     weeks = road.config.calibration.weeks
     simulated = _walk(road, weeks, None, Mode.ONE_WEEK_AHEAD, TripSource(road.config.market.trips)).units
     found = fit_rate_map(market_room(road).actual(weeks), simulated, centre=None)
+    road.tell("reaction to the mean field")
     return {
+        "reaction": asdict(market_room(road).fit_reaction(weeks)),
         "rate": found.rate.tolist(),
         "strength": found.strength if np.isfinite(found.strength) else None,
         "dispersion": found.dispersion,
@@ -171,12 +204,13 @@ def _simulate(road: Road) -> dict[str, Any]:
     """Every mode on the same cells, beside what a forecaster would use."""
     settings, room = road.config, market_room(road)
     weeks = settings.market.weeks
-    rate = np.array(road.steps["rates"].value["rate"])
+    rates = road.steps["rates"].value
     actual = room.actual(weeks)
-    ahead = _walk(road, weeks, rate, Mode.ONE_WEEK_AHEAD, TripSource(settings.market.trips))
-    raw = ahead.units / rate[:, None]  # rates multiply the chance of a purchase, so nearly the units
-    drawn = _walk(road, weeks, rate, Mode.ONE_WEEK_AHEAD, TripSource.SIMULATED)
-    free = _walk(road, weeks, rate, Mode.FREE_RUNNING, TripSource.SIMULATED)
+    ahead = _walk(road, weeks, rates, Mode.ONE_WEEK_AHEAD, TripSource(settings.market.trips))
+    # a rate multiplies the chance of a purchase, and so very nearly the units
+    raw = ahead.units / np.array(rates["rate"])[:, None]
+    drawn = _walk(road, weeks, rates, Mode.ONE_WEEK_AHEAD, TripSource.SIMULATED)
+    free = _walk(road, weeks, rates, Mode.FREE_RUNNING, TripSource.SIMULATED)
     predicted = {
         f"simulated, one week ahead, trips from {ahead.trips.value}": ahead.units,
         "the same without calibration": raw,
@@ -211,7 +245,17 @@ def _simulate(road: Road) -> dict[str, Any]:
             for i, week in enumerate(numbers)
         ],
         "total": {"actual": actual.sum(0).tolist(), **{n: u.sum(0).tolist() for n, u in predicted.items()}},
-        "fixed_points": [{"week": w.week, "status": w.fixed_point.status.value} for w in ahead.weeks],
+        "reaction": {**rates["reaction"], "sentence": str(Reaction(**rates["reaction"]))},
+        "mean_field": [
+            {
+                "week": w.week,
+                "status": w.fixed_point.status.value,
+                "evaluations": len(w.fixed_point.gaps),
+                "gap": float(w.fixed_point.gaps[-1]) if len(w.fixed_point.gaps) else 0.0,
+                "contraction": w.fixed_point.contraction,
+            }
+            for w in ahead.weeks
+        ],
         "asked": int(sum(w.asked for w in ahead.weeks)),
         "trips_per_week": [w.trips for w in ahead.weeks],
     }

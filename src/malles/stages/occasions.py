@@ -17,7 +17,7 @@ from malles.road import Road
 from malles.stages.transactions import read_plain, write_plain
 from malles.vocabulary import Catalogue, Occasions
 
-CODE = ("data", "occasions", "vocabulary", "stages")
+CODE = ("data", "occasions", "vocabulary", "stages/occasions")
 
 
 def build_occasion_tables(road: Road) -> None:

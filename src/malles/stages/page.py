@@ -81,7 +81,7 @@ def load_content(folder: Path) -> ReportContent:
         currency=rows["currency"],
         what_if=_what_if(what_if),
         decision=_decision(decision),
-        extras=(_totals(market),),
+        extras=(_totals(market), _mean_field(market)),
     )
 
 
@@ -252,6 +252,16 @@ def _decision(found: dict[str, Any]) -> Decision:
         pl.DataFrame(found["alternatives"]),
         pl.DataFrame(found["contributions"]),
         found["contributions_of"],
+    )
+
+
+def _mean_field(market: dict[str, Any]) -> Extra:
+    """How each week's mean field was solved."""
+    return Extra(
+        "The mean field: how each week was solved",
+        pl.DataFrame(market["mean_field"]),
+        f"{market['reaction']['sentence']}, estimated on customers that no model was fitted on. A week "
+        "solves the shares that customers see against the shares they make.",
     )
 
 

@@ -18,7 +18,7 @@ from malles.stages.transactions import read_plain, write_plain
 from malles.stages.units import score_units
 from malles.vocabulary import Occasions
 
-CODE = ("evaluation", "calibration", "stages", "vocabulary")
+CODE = ("evaluation", "calibration", "stages/scores", "vocabulary")
 
 
 def score_models(road: Road) -> None:

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from malles.config import ScenarioSettings
 from malles.errors import ConfigError, RunError
 from malles.head.incidence import FittedIncidence
@@ -55,9 +53,9 @@ def ask_finished(
         )
     room = MarketRoom(finished.catalogue, config, lambda: finished.model(config.models.names[-1]))
     incidence = FittedIncidence.load(finished.folder / "03-models" / "incidence")
-    rate = np.array(json.loads(rates.read_text(encoding="utf-8"))["rate"])
+    kept = json.loads(rates.read_text(encoding="utf-8"))
     tell("what-if")
     return answer(
-        finished.catalogue, room.world, room.deciders(incidence, rate), settings, [when],
+        finished.catalogue, room.world, room.deciders(incidence, kept), settings, [when],
         trips=TripSource(config.market.trips), seed=config.market.seed if seed is None else seed, draws=draws,
     )  # fmt: skip

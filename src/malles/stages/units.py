@@ -42,7 +42,7 @@ def score_units(road: Road) -> None:
         load=read_plain,
         settings=settings,
         inputs=[road.steps["model units"], road.steps["occasions train"], road.steps["occasions valid"]],
-        code=(*CODE, "evaluation", "stages"),
+        code=(*CODE, "evaluation", "stages/units"),
     )
 
 

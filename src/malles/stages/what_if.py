@@ -35,14 +35,14 @@ def ask_what_if(road: Road) -> None:
         load=read_plain,
         settings=[road.config.scenario, road.config.market, road.config.occasions],
         inputs=[road.steps["market"], road.steps["rates"]],
-        code=(*CODE, "scenarios"),
+        code=(*CODE, "scenarios", "stages/what_if"),
     )
 
 
 def _ask(road: Road) -> dict[str, Any]:
     room = market_room(road)
     road.tell("what-if")
-    deciders = room.deciders(road.steps["incidence"].value, np.array(road.steps["rates"].value["rate"]))
+    deciders = room.deciders(road.steps["incidence"].value, road.steps["rates"].value)
     week = road.config.market.weeks[1]
     return answer(
         road.catalogue, room.world, deciders, road.config.scenario, [week],
