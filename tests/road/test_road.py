@@ -129,6 +129,27 @@ def test_prediction_from_a_table_equals_prediction_inside_the_run(
     assert (answers["units_mean"] >= 1).all()
 
 
+def test_a_history_given_as_a_column_replaces_the_one_looked_up(
+    walked: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Two otherwise equal alternatives: the one said to be bought nine times before is likelier."""
+    folder, _ = walked
+    finished = open_finished(folder.parent, folder.name, silent)
+    rules = occasion_rules(finished.catalogue, finished.config.occasions)
+    occasions = build_occasions(finished.catalogue, rules, (21, 21)).occasions.take(np.arange(1))
+    table = write_occasions(occasions, finished.catalogue)
+    nine, none = float(np.log1p(9.0)), 0.0
+    answers = {}
+    for name, lines in {"first": (nine, none), "second": (none, nine)}.items():
+        given = [*lines, *[none] * (table.height - 2)]
+        table.with_columns(own_lines=pl.Series(given)).write_parquet(tmp_path / f"{name}.parquet")
+        model = f"{folder.name}/personal_frequency"
+        answer, _ = predict_table(folder.parent, model, tmp_path / f"{name}.parquet", silent)
+        answers[name] = answer["probability"].to_numpy()
+    assert answers["first"][0] > answers["second"][0]
+    assert answers["second"][1] > answers["first"][1]
+
+
 def test_a_look_at_test_weeks_is_written_down(walked: tuple[Path, Path]) -> None:
     from malles.stages.evaluate import evaluate_run
 

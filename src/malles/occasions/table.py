@@ -80,7 +80,7 @@ def read_occasions(source: Path | pl.DataFrame, catalogue: Catalogue) -> tuple[O
             that is not positive, an alternative listed twice, several choices. The message names the
             occasion.
     """
-    table = _open(source) if isinstance(source, Path) else source
+    table = open_table(source) if isinstance(source, Path) else source
     missing = [name for name in NEEDED if name not in table.columns]
     if len(catalogue.store_key) > 1 and "store" not in table.columns:
         missing.append("store")
@@ -142,7 +142,7 @@ def write_occasions(
     return table
 
 
-def _open(path: Path) -> pl.DataFrame:
+def open_table(path: Path) -> pl.DataFrame:
     if not path.exists():
         raise SchemaError(f"There is no file {path}; give a Parquet or CSV file of occasions.")
     try:
