@@ -13,28 +13,34 @@ from __future__ import annotations
 from pathlib import Path
 
 from malles.config import Config, build_config
-from malles.journal import Run, open_run
+from malles.journal import open_run
 from malles.road import Road, Tell, be_silent
+from malles.stages.explain import explain_one_decision
+from malles.stages.market import simulate_market
+from malles.stages.models import fit_models
+from malles.stages.occasions import build_occasion_tables
+from malles.stages.page import write_report
+from malles.stages.scores import score_models
+from malles.stages.transactions import read_transactions
+from malles.stages.what_if import ask_what_if
 from malles.store import Manifest, create_run_folder, load_manifest
 
 
 def walk_road(road: Road) -> Path:
     """From transactions to the report; returns the path of the report."""
-    road.read_transactions()  # data/        rows in, each accepted or quarantined
-    road.build_occasions()  # occasions/    who chose among what, at which prices
-    road.fit_models()  # profiles/ baselines/ head/    the past of every customer; models that choose
-    road.score_models()  # evaluation/   on weeks that no model saw
-    road.simulate_market()  # population/ calibration/    all households, week by week, against what was sold
-    road.ask_what_if()  # scenarios/    one change of the shelf, and where the units came from
-    road.explain_one_decision()  # profiles/     one customer, one choice, and why
-    return road.write_report()  # report/       one page that opens offline
+    walk_to_models(road)
+    score_models(road)  # evaluation/   on weeks that no model saw
+    simulate_market(road)  # population/ calibration/    all households, against what was sold
+    ask_what_if(road)  # scenarios/    one change of the shelf, and where the units came from
+    explain_one_decision(road)  # profiles/     one customer, one choice, and why
+    return write_report(road)  # report/       one page that opens offline
 
 
 def walk_to_models(road: Road) -> None:
     """The first part of the road: what `malles fit` does."""
-    road.read_transactions()
-    road.build_occasions()
-    road.fit_models()
+    read_transactions(road)  # data/         rows in, each accepted or quarantined
+    build_occasion_tables(road)  # occasions/    who chose among what, at which prices
+    fit_models(road)  # profiles/ baselines/ head/    the past of every customer; models that choose
 
 
 def start(config: Config, *, command: str = "run", tell: Tell = be_silent) -> Path:
@@ -61,6 +67,3 @@ def _walk(folder: Path, manifest: Manifest, config: Config, tell: Tell) -> Path:
         road = Road(config, run, tell)
         walk_to_models(road) if manifest.command == "fit" else walk_road(road)
     return folder
-
-
-__all__ = ["Run", "resume", "start", "walk_road"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from malles.config import Config
@@ -45,58 +44,6 @@ class Road:
     """Finished stages by name."""
     _features: dict[str, ChoiceData] = field(default_factory=dict)
     _shared: dict[str, Any] = field(default_factory=dict)
-
-    # ---- the stages, in order ----
-
-    def read_transactions(self) -> None:
-        """Rows in: the data set is loaded, cleaned and counted."""
-        from malles.stages.transactions import read_transactions
-
-        read_transactions(self)
-
-    def build_occasions(self) -> None:
-        """Transactions to choice occasions, for fitting and for scoring."""
-        from malles.stages.occasions import build_occasion_tables
-
-        build_occasion_tables(self)
-
-    def fit_models(self) -> None:
-        """Every model of the configuration, fitted on the same occasions."""
-        from malles.stages.models import fit_models
-
-        fit_models(self)
-
-    def score_models(self) -> None:
-        """Held-out scores of every model beside every other."""
-        from malles.stages.scores import score_models
-
-        score_models(self)
-
-    def simulate_market(self) -> None:
-        """All households, week by week, against what was really sold."""
-        from malles.stages.market import simulate_market
-
-        simulate_market(self)
-
-    def ask_what_if(self) -> None:
-        """One change of the shelf, and the difference it makes."""
-        from malles.stages.what_if import ask_what_if
-
-        ask_what_if(self)
-
-    def explain_one_decision(self) -> None:
-        """One customer, one choice, and why."""
-        from malles.stages.explain import explain_one_decision
-
-        explain_one_decision(self)
-
-    def write_report(self) -> Path:
-        """The page that opens offline."""
-        from malles.stages.page import write_report
-
-        return write_report(self)
-
-    # ---- tables that several stages need ----
 
     @cached_property
     def dataset(self) -> DataSet:
