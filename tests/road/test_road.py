@@ -150,6 +150,27 @@ def test_a_history_given_as_a_column_replaces_the_one_looked_up(
     assert answers["second"][1] > answers["first"][1]
 
 
+def test_the_shipped_example_is_a_scenario(walked: tuple[Path, Path]) -> None:
+    from malles.cli.simulate import load_scenario
+
+    examples = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
+    assert len(examples) == 1
+    assert load_scenario(examples[0]).price_multiplier == 0.8
+
+
+def test_a_what_if_on_a_finished_run_moves_units_the_right_way(
+    walked: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The market has negative price coefficients: half the price sells more, and the parts add up."""
+    scenario = tmp_path / "half.toml"
+    scenario.write_text("[scenario]\nprice_multiplier = 0.5\ndisplay = false\n")
+    call = ["simulate", str(scenario), "--model", walked[0].name, "--root", str(walked[0].parent), "--json"]
+    assert command_line(call) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["effects"]["units"]["change"]["value"] > 0
+    assert [c["units"] for c in found["curve"]] == sorted((c["units"] for c in found["curve"]), reverse=True)
+
+
 def test_a_look_at_test_weeks_is_written_down(walked: tuple[Path, Path]) -> None:
     from malles.stages.evaluate import evaluate_run
 

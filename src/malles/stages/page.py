@@ -239,7 +239,7 @@ def _what_if(found: dict[str, Any]) -> WhatIf:
         pl.DataFrame(diversion),
         f"{found['category']}; {found['occasions']:,} trips of {found['households']:,} households, trips "
         f"from {found['trips']}. Intervals: households resampled, both worlds drawn with the same random "
-        "numbers; the models are not refitted per draw.",
+        f"numbers; the models are not refitted per draw. {found['note']}".rstrip(),
     )
 
 

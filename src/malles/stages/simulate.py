@@ -54,6 +54,10 @@ def ask_finished(
     room = MarketRoom(finished.catalogue, config, lambda: finished.model(config.models.names[-1]))
     incidence = FittedIncidence.load(finished.folder / "03-models" / "incidence")
     kept = json.loads(rates.read_text(encoding="utf-8"))
+    if not {"rate", "reaction"} <= kept.keys():
+        raise RunError(
+            f"Run {run!r} was calibrated by an older malles; bring it up to date with: malles runs resume {run}"
+        )
     tell("what-if")
     return answer(
         finished.catalogue, room.world, room.deciders(incidence, kept), settings, [when],

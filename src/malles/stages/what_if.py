@@ -69,7 +69,8 @@ def answer(
     )
     decide = build_decide(market, world, deciders)
     changes: list[Change] = [PriceChange(product, relative=settings.price_multiplier - 1.0)]
-    if settings.display:
+    known = len(catalogue.promotions.week) > 0  # a display that was never recorded has no learnt effect
+    if settings.display and known:
         changes.append(Display(product))
     name = product_name(catalogue, product)
     found = compare_worlds(
@@ -83,13 +84,16 @@ def answer(
         f"{abs(1 - settings.price_multiplier):.0%} {'off' if settings.price_multiplier < 1 else 'dearer'}"
     )
     return {
-        "question": f"{name} at {change}{' and on display' if settings.display else ''}, "
+        "question": f"{name} at {change}{' and on display' if settings.display and known else ''}, "
         f"{'week' if len(weeks) == 1 else 'weeks'} {', '.join(map(str, weeks))}",
         "category": catalogue.category_name[category],
         "product": str(catalogue.products.key[product]),
         "name": name,
         "price_today": _price_today(market, product),
         "trips": trips.value,
+        "note": ""
+        if known or not settings.display
+        else "No promotions are recorded, so no display is simulated.",
         **_plain(found, catalogue),
         "curve": _curve(curve, market, product),
     }
