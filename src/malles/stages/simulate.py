@@ -56,7 +56,8 @@ def ask_finished(
     kept = json.loads(rates.read_text(encoding="utf-8"))
     if not {"rate", "reaction"} <= kept.keys():
         raise RunError(
-            f"Run {run!r} was calibrated by an older malles; bring it up to date with: malles runs resume {run}"
+            f"Run {run!r} was calibrated by an older malles; bring it up to date with: "
+            f"malles runs resume {run}"
         )
     tell("what-if")
     return answer(
