@@ -159,8 +159,8 @@ class ScenarioSettings(Section):
     """The data set's own product key; None takes the best seller of the category."""
     price_multiplier: Annotated[float, Field(gt=0, le=10)] = 0.8
     """New price over old price."""
-    display: bool = True
-    """Whether the product is on display."""
+    display: bool = False
+    """Whether the product is put on display as well."""
 
 
 class EvaluationSettings(Section):

@@ -303,7 +303,8 @@ def open_run(folder: Path, manifest: Manifest | None = None, *, reuse: bool = Tr
                     if isinstance(problem, MallesError)
                     else f"{type(problem).__name__}: {problem}"
                 )
-                _finish(run, "error", sentence or "stopped", began)
+                stopped = isinstance(problem, KeyboardInterrupt)
+                _finish(run, "interrupted" if stopped else "error", sentence or "stopped", began)
                 raise
             _finish(run, "success", "", began)
         finally:

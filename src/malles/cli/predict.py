@@ -32,6 +32,7 @@ def predict_command(
     write_answers(answers, output)
     rows = answers["occasion"].n_unique()
     summary = {
+        "model": model,
         "occasions": rows,
         "alternatives": answers.height,
         "seconds": round(seconds, 2),

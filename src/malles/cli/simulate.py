@@ -59,6 +59,10 @@ def simulate_command(
         ("price", "units", "share", "elasticity"),
         [(c["price"], c["units"], c["share"], c["elasticity"]) for c in found["curve"]],
     )
+    if found["note"]:
+        typer.echo(found["note"], err=True)
+    low, high = found["observed_prices"]
+    typer.echo(f"Observed prices: {low:.2f} to {high:.2f}; the curve beyond them extrapolates.", err=True)
     typer.echo("Price effects are associational: past prices were not drawn at random.", err=True)
 
 

@@ -139,7 +139,7 @@ def match_columns(
         }
         examples = (
             ", ".join(f'{n} = "{c}"' for n, c in found.items() if c)
-            or f'{next(iter(absent))} = "{present[0]}"'
+            or f'{next(iter(absent))} = "the name it has in your file"'
         )
         many = "a column" if len(absent) == 1 else f"{len(absent)} columns"
         raise SchemaError(

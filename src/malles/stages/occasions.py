@@ -14,7 +14,7 @@ from malles.errors import OccasionError
 from malles.occasions.build import OccasionBuild, build_occasions
 from malles.occasions.rules import OccasionRules
 from malles.road import Road
-from malles.stages.transactions import read_plain, write_plain
+from malles.stages.transactions import last_week, read_plain, write_plain
 from malles.vocabulary import Catalogue, Occasions
 
 CODE = ("data", "occasions", "vocabulary", "stages/occasions")
@@ -76,8 +76,8 @@ def _choose(road: Road, part: str, built: list[OccasionBuild]) -> Occasions:
     found = whole.occasions
     if not len(found):
         raise OccasionError(
-            f"No {part} occasion can be formed from {road.dataset.name!r} in these weeks; "
-            "change [occasions] first_week, fit_until or valid to weeks that the data has."
+            f"No {part} occasion can be formed from {road.dataset.name!r} in these weeks; the data has weeks "
+            f"1 to {last_week(road)}: change [occasions] first_week, fit_until or valid."
         )
     sample = road.config.occasions.sample
     if part == "train" and sample is not None and sample < len(found):

@@ -83,6 +83,16 @@ def answer(
     change = (
         f"{abs(1 - settings.price_multiplier):.0%} {'off' if settings.price_multiplier < 1 else 'dearer'}"
     )
+    notes = (
+        [] if known or not settings.display else ["No promotions are recorded, so no display is simulated."]
+    )
+    asked = _price_today(market, product) * settings.price_multiplier
+    low, high = observed_prices(catalogue, product, weeks[0])
+    if not low <= asked <= high:
+        notes.append(
+            f"A price of {asked:.2f} is outside what was observed for this product ({low:.2f} to "
+            f"{high:.2f}): the answer extrapolates."
+        )
     return {
         "question": f"{name} at {change}{' and on display' if settings.display and known else ''}, "
         f"{'week' if len(weeks) == 1 else 'weeks'} {', '.join(map(str, weeks))}",
@@ -91,9 +101,8 @@ def answer(
         "name": name,
         "price_today": _price_today(market, product),
         "trips": trips.value,
-        "note": ""
-        if known or not settings.display
-        else "No promotions are recorded, so no display is simulated.",
+        "note": " ".join(notes),
+        "observed_prices": [low, high],
         **_plain(found, catalogue),
         "curve": _curve(curve, market, product),
     }
@@ -142,6 +151,16 @@ def find_product(
 def product_name(catalogue: Catalogue, product: int) -> str:
     """What a person would call a product."""
     return f"{catalogue.products.text[product]} (product {catalogue.products.key[product]})"
+
+
+def observed_prices(catalogue: Catalogue, product: int, before: int) -> tuple[float, float]:
+    """Where the product's prices lay in earlier weeks: 1st and 99th percentile; (0, 0) if never sold."""
+    lines = catalogue.lines
+    paid = lines.price[(lines.product == product) & (lines.week < before)]
+    if not len(paid):
+        return 0.0, 0.0
+    low, high = np.quantile(paid, [0.01, 0.99])
+    return float(low), float(high)
 
 
 def _price_today(market: CategoryMarket, product: int) -> float:
