@@ -37,8 +37,6 @@ class DataSettings(Section):
     """A data set known to `malles data list`, or the name given at `malles import`."""
     path: Path | None = None
     """Folder of an imported data set; None looks the name up."""
-    columns: Path | None = None
-    """TOML file that maps the columns of a foreign table."""
 
 
 class OccasionsSettings(Section):
@@ -86,13 +84,6 @@ class OccasionsSettings(Section):
         return self
 
 
-class ProfilesSettings(Section):
-    """How a customer's history becomes a profile."""
-
-    half_lives: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (4.0, 13.0, 52.0)
-    """Half-lives of the customer's own history, in weeks."""
-
-
 class ModelsSettings(Section):
     """Which choice models are fitted."""
 
@@ -120,14 +111,10 @@ class MarketSettings(Section):
 
     weeks: Weeks = (41, 44)
     """Weeks that are simulated."""
-    mode: Literal["one_week_ahead", "free_running"] = "one_week_ahead"
-    """one_week_ahead starts every week from real history; free_running lives on its own decisions."""
     trips: Literal["data", "simulated"] = "data"
     """Whether shopping trips are taken from the data or drawn."""
-    draws: Annotated[int, Field(ge=1, le=10_000)] = 8
-    """Independent simulations behind every interval."""
-    tolerance: Annotated[float, Field(gt=0, le=0.1)] = 1e-6
-    """Largest gap of a share at which the mean field counts as settled."""
+    draws: Annotated[int, Field(ge=20, le=10_000)] = 200
+    """Resamples of households behind every interval of the what-if."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     """Seed of the counter-based random numbers."""
 
@@ -166,8 +153,6 @@ class ScenarioSettings(Section):
 class EvaluationSettings(Section):
     """How models are judged."""
 
-    split: Literal["valid", "test"] = "valid"
-    """Which weeks are scored; test is for the closing note."""
     bootstrap: Annotated[int, Field(ge=20, le=100_000)] = 300
     """Resamples of households behind every interval."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
@@ -199,7 +184,6 @@ class Config(Section):
 
     data: DataSettings = DataSettings()
     occasions: OccasionsSettings = OccasionsSettings()
-    profiles: ProfilesSettings = ProfilesSettings()
     models: ModelsSettings = ModelsSettings()
     market: MarketSettings = MarketSettings()
     calibration: CalibrationSettings = CalibrationSettings()

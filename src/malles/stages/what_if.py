@@ -47,6 +47,7 @@ def _ask(road: Road) -> dict[str, Any]:
     return answer(
         road.catalogue, room.world, deciders, road.config.scenario, [week],
         trips=TripSource(road.config.market.trips), seed=road.config.market.seed,
+        draws=road.config.market.draws,
     )  # fmt: skip
 
 
