@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the environment of malles: a virtual environment with the package and its demo and development extras.
+# Makes the environment of malles: a virtual environment with the package and its demo and development extras, and
+# fetches the embedded language model into .malles/models (or $MALLES_MODELS, $MALLES_HOME/models).
 #
 #   PYTHON=python3.12      the interpreter to start from (default: the first of python3, python3.1x that is new enough)
 #   VENV=.venv             where the environment goes
@@ -90,6 +91,13 @@ elif [ "$(uname -s)" = Linux ] && ! "$venv/bin/python" -c 'import importlib.meta
 fi
 echo "malles: installing the packages into $venv (a minute or two)" >&2
 install -c constraints/cpu.txt -e '.[demo,dev]'
+
+# 5. the embedded language model; everything but language models works without it
+if ! problem=$("$venv/bin/python" -m malles.cli models pull smollm2 2>&1 >/dev/null); then
+    reason=$(printf '%s' "$problem" | tail -n 1)
+    [ "${CI:-}" != true ] || fail "the embedded language model could not be fetched, and CI needs it: ${reason#malles: }"
+    echo "malles: everything else is ready, but the embedded language model could not be fetched: ${reason#malles: }" >&2
+fi
 
 printf '%s\n' "$wanted" >"$stamp"
 echo "malles: ready." >&2

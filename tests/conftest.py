@@ -14,7 +14,8 @@ os.environ.update(NO_COLOR="1", COLUMNS="100", MALLES_QUIET="1", PIP_NO_INDEX="1
 import ipaddress
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 SOURCE = Path(__file__).parent.parent / "src" / "malles"
+_home = Path(os.environ.get("MALLES_HOME") or SOURCE.parent.parent / ".malles")
+os.environ.setdefault("MALLES_MODELS", str((_home / "models").absolute()))  # tests move MALLES_HOME elsewhere
+IN_CI = os.environ.get("CI") == "true"
 
 # ---- shapes ----
 
@@ -115,11 +119,53 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reason="set MALLES_DATA to the folder of data that cannot be redistributed"
     )
     without_gpu = pytest.mark.skip(reason="no graphics card here")
+    without_weights = pytest.mark.skip(
+        reason="the embedded language model is not here; fetch it with: malles models pull smollm2"
+    )
+    no_weights = not IN_CI and not _has_weights()  # in CI they run, and fail with the reason
     for item in items:
+        if no_weights and item.get_closest_marker("weights"):
+            item.add_marker(without_weights)
         if item.get_closest_marker("data") and not (folder and Path(folder).is_dir()):
             item.add_marker(without_data)
         if item.get_closest_marker("gpu") and not _has_gpu():
             item.add_marker(without_gpu)
+
+
+def _has_weights() -> bool:
+    """Whether the embedded language model and what reads it are installed."""
+    manifest = Path(os.environ["MALLES_MODELS"]) / "smollm2" / "malles.json"
+    return manifest.is_file() and find_spec("transformers") is not None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a skipped test of the embedded model is a failure."""
+    report = yield
+    if IN_CI and report.skipped and item.get_closest_marker("weights"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, but CI runs every test of the embedded model: " + str(
+            report.longrepr
+        )
+    return report
+
+
+_weights_passed: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count the tests of the embedded model that ran, in whichever process."""
+    if report.when == "call" and report.passed and "weights" in report.keywords:
+        _weights_passed.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a whole run in which no test of the embedded model passed is a failure."""
+    config = session.config
+    whole = config.args_source is not pytest.Config.ArgsSource.ARGS and not config.getoption("keyword")
+    if IN_CI and whole and not hasattr(config, "workerinput") and not _weights_passed:
+        print("\nmalles: no test of the embedded language model passed; CI needs them all", file=sys.stderr)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def _has_gpu() -> bool:

