@@ -237,6 +237,8 @@ class ChoiceData:
     context: Float32[ndarray, "occasion context"]
     context_names: tuple[str, ...]
     regime: Regime
+    catalogue: Catalogue | None = None
+    """Names behind the codes, for models that read words."""
 
     def __len__(self) -> int:
         return len(self.occasions)

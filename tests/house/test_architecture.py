@@ -18,17 +18,17 @@ FLOORS = """
     profiles
     rules
     head
-    llm
     baselines
     population
     calibration
     evaluation
     scenarios
-    discussion
-    wholesale
     store
     owner
     journal
+    llm
+    discussion
+    wholesale
     report
     engines
     road stages

@@ -285,6 +285,7 @@ class FeatureStore:
             context=np.concatenate(blocks, axis=1),
             context_names=block_names,
             regime=regime,
+            catalogue=self.catalogue,
         )
 
     def _weekly(self, state: _State) -> _Seen:
