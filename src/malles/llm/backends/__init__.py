@@ -1,0 +1,1 @@
+"""Language models behind one protocol: local weights, a server, a script for tests."""

@@ -1,0 +1,173 @@
+"""`LocalBackend`: a language model on this machine. Scores with the aligned depth, writes with all layers."""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Sequence
+from functools import cached_property
+from time import process_time
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+
+from malles.errors import ModelError
+from malles.llm.backend import Completion, Message, Scored, Usage
+from malles.llm.encoding import Encoded, collate
+from malles.llm.prompt import ShelfPrompt
+from malles.llm.reader import Reader, ReaderSettings, choose_dtype
+
+LETTERS = tuple(string.ascii_uppercase)
+ASK = "\nThe customer takes option"
+"""What stands between the lettered shelf and the letter."""
+
+TOKENS_PER_BATCH = 2048
+"""Prompts of similar length are read together up to so many tokens; larger batches are no faster on a CPU."""
+
+
+class LocalBackend:
+    """Local weights: `score` through the pointer, `complete` by the full model with the adapter off."""
+
+    def __init__(self, reader: Reader, name: str = "") -> None:
+        self.reader = reader
+        self.name = name or f"hf:{reader.settings.model}"
+        self.usage = Usage()
+
+    @classmethod
+    def untuned(cls, model: str = "smollm2") -> LocalBackend:
+        """The model as it is: no adapter, a pointer that has learnt nothing; for `score_letters`, `complete`."""
+        return cls(Reader(ReaderSettings(model=model, tuned_layers=0, layers=1)), f"untuned:{model}")
+
+    def score(self, prompts: Sequence[ShelfPrompt]) -> list[Scored]:
+        """Distributions by the pointer alone, without a skip."""
+        encoded = [self.reader.encoder.encode(p) for p in prompts]
+        return [
+            Scored(_log_softmax(v), shortened=e.shortened)
+            for v, e in zip(self.utilities(encoded), encoded, strict=True)
+        ]
+
+    def utilities(self, encoded: Sequence[Encoded], progress: Any = None) -> list[Float[ndarray, " alternative"]]:
+        """V of the alternatives of every prompt; prompts of similar length are read together."""
+        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
+        out: list[Any] = [None] * len(encoded)
+        begin, done = 0, 0
+        started = process_time()
+        with torch.inference_mode():
+            while begin < len(order):
+                size = max(1, TOKENS_PER_BATCH // max(len(encoded[order[begin]]), 1))
+                rows = order[begin : begin + size]
+                batch = collate([encoded[i] for i in rows])
+                utility, _ = self.reader.utilities(batch)
+                for k, i in enumerate(rows):
+                    out[i] = utility[k, : len(encoded[i].end)].cpu().numpy().astype(np.float64)
+                begin, done = begin + size, done + len(rows)
+                if progress is not None:
+                    progress(done, len(encoded))
+        self.usage.calls += len(encoded)
+        self.usage.prompt_tokens += sum(len(e) for e in encoded)
+        self.usage.seconds += process_time() - started
+        return out
+
+    @cached_property
+    def writer(self) -> tuple[Any, Any]:
+        """The full model without adapter, and its tokenizer."""
+        from malles.llm.loading import load_model
+
+        model, tokenizer = load_model(self.reader.folder, layers=None, dtype=choose_dtype("auto"))
+        return model.eval(), tokenizer
+
+    def score_letters(self, prompts: Sequence[ShelfPrompt], rotations: int = 1) -> list[Scored]:
+        """What the untuned model says when it is asked for a letter, averaged over rotations of the shelf."""
+        model, tokenizer = self.writer
+        letter = [_single(tokenizer, f" {name}") for name in LETTERS]
+        found = []
+        for prompt in prompts:
+            n = len(prompt)
+            if n > len(LETTERS):
+                found.append(Scored(None, f"{n} alternatives, but there are {len(LETTERS)} letters"))
+                continue
+            total = np.zeros(n)
+            for k in range(rotations):
+                order = [(j + k * n // rotations) % n for j in range(n)]
+                text = prompt.reorder(order).lettered(LETTERS) + ASK
+                ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])
+                with torch.inference_mode():
+                    logits = model(ids, use_cache=False, logits_to_keep=1).logits[0, -1].float()
+                p = torch.softmax(logits[letter[:n]], dim=0).numpy()
+                total[order] += p / rotations
+                self.usage.prompt_tokens += ids.shape[1]
+            self.usage.calls += rotations
+            found.append(Scored(np.log(np.maximum(total, 1e-12))))
+        return found
+
+    def complete(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        schema: dict[str, Any] | None = None,
+    ) -> list[Completion]:
+        """Replies of the full model, adapter off; the draw of conversation i depends on (seed, i) alone.
+
+        Raises:
+            ModelError: the model has no chat template.
+        """
+        if schema is not None:
+            raise ModelError(
+                "Local weights cannot be held to a JSON schema yet; leave `schema` out and check the reply."
+            )
+        model, tokenizer = self.writer
+        if not getattr(tokenizer, "chat_template", None):
+            raise ModelError(
+                f"{self.name} has no chat template, so it cannot hold a conversation; take an instruct model "
+                "(for example smollm2), or use it for scoring only."
+            )
+        replies = []
+        for i, conversation in enumerate(conversations):
+            messages = [{"role": m.role, "content": m.content} for m in conversation]
+            ids = tokenizer.apply_chat_template(
+                messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+            )["input_ids"]
+            with torch.random.fork_rng(devices=[]), torch.inference_mode():
+                torch.manual_seed(seed * 1_000_003 + i)
+                sampled = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
+                out = model.generate(
+                    ids,
+                    attention_mask=torch.ones_like(ids),
+                    max_new_tokens=max_tokens,
+                    pad_token_id=tokenizer.eos_token_id,
+                    **sampled,
+                )[0, ids.shape[1] :]
+            ended = len(out) < max_tokens or int(out[-1]) == tokenizer.eos_token_id
+            text = tokenizer.decode(out, skip_special_tokens=True).strip()
+            self.usage.calls += 1
+            self.usage.prompt_tokens += int(ids.shape[1])
+            self.usage.completion_tokens += len(out)
+            replies.append(
+                Completion(
+                    text,
+                    "" if text else "the model wrote nothing",
+                    int(ids.shape[1]),
+                    len(out),
+                    "stop" if ended else "length",
+                )
+            )
+        return replies
+
+
+def _log_softmax(v: Float[ndarray, " alternative"]) -> Float[ndarray, " alternative"]:
+    shifted = v - v.max()
+    found: ndarray = shifted - math.log(float(np.exp(shifted).sum()))
+    return found
+
+
+def _single(tokenizer: Any, text: str) -> int:
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    if len(ids) != 1:
+        raise ModelError(f"The tokenizer needs {len(ids)} tokens for {text!r}; letters cannot be scored with it.")
+    return int(ids[0])

@@ -1,0 +1,1 @@
+"""Post-training of language models on choices: losses, loop, checkpoints."""

@@ -1,0 +1,289 @@
+"""The loop of post-training: batches by counter-based draws, AdamW on float32 masters, checkpoints, early stop.
+
+Batch number s is a function of (seed, s) alone, so that a run that was killed goes on with the same batches,
+and its losses equal those of an unbroken run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+import torch
+from numpy import ndarray
+
+from malles.llm.attention import Watch
+from malles.llm.encoding import Batch, Encoded, collate
+from malles.llm.prompt import Field
+from malles.llm.reader import Reader, pad
+from malles.llm.training import losses
+from malles.llm.training.checkpoint import load_checkpoint, save_checkpoint
+from malles.llm.training.examples import Examples, sampling_weights
+from malles.llm.training.losses import LossWeights
+from malles.llm.training.optimizer import Optimizer
+from malles.llm.wording import CANONICAL, REWORDINGS
+
+Progress = Callable[[int, int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a reader is post-trained."""
+
+    steps: int = 1500
+    batch: int = 4
+    """Occasions per step."""
+    alternatives: int = 10
+    """Alternatives of an occasion that a step reads: the chosen one and a random sample of the others
+    (McFadden 1978: uniform sampling keeps the logit consistent). 0 reads all."""
+    rate: float = 1e-3
+    """Largest learning rate of the adapter; rises over the first 5 %, then falls by a half cosine."""
+    pointer_rate: float = 2e-3
+    decay: float = 0.01
+    averaging: float = 0.99
+    """Exponential moving average of the weights; the average is what is kept. 0 keeps the last."""
+    balance: float = 0.7
+    """Temperature of the sampling over categories: 1 as in the data, 0 all categories alike."""
+    rewording: float = 0.5
+    """Part of the prompts that are read in other words than the canonical ones."""
+    response: float = 0.33
+    """Part of the steps that read occasions under changed prices, if the loss `response` is on."""
+    paired: float = 0.25
+    """Part of the steps that read every occasion twice in different words, if `consistency` is on."""
+    minutes: float = 0.0
+    """Processor-minutes after which training ends early, with the rate already at zero; 0: no limit."""
+    checkpoint: int = 100
+    """Steps between checkpoints, if there is a folder for them."""
+    look: int = 200
+    """Steps between looks at the validation examples."""
+    patience: int = 4
+    """Looks without improvement after which training stops; 0: never."""
+    seed: int = 0
+    loss: LossWeights = LossWeights()
+
+
+@dataclass
+class History:
+    """What happened at each step."""
+
+    loss: list[float] = field(default_factory=list)
+    parts: list[dict[str, float]] = field(default_factory=list)
+    valid: list[tuple[int, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped: str = "all steps done"
+
+
+def train(
+    reader: Reader,
+    examples: Examples,
+    settings: TrainingSettings,
+    *,
+    valid: Examples | None = None,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> History:
+    """Post-train `reader` in place.
+
+    Args:
+        reader: its adapter and pointer are changed.
+        examples: occasions to learn from.
+        settings: steps, rates, losses.
+        valid: if given, looked at every `settings.look` steps; the best weights are kept.
+        folder: if given, checkpoints are written there, and training goes on from the last one.
+        progress: called as `progress(step, steps, losses)`.
+    """
+    optimizer = Optimizer(reader, settings)
+    history, start = History(), 0
+    if folder is not None and (found := load_checkpoint(folder, optimizer, settings)) is not None:
+        history, start = found
+    weight = sampling_weights(examples.group, settings.balance).astype(np.float64)
+    chance = np.cumsum(weight / weight.sum())
+    began, before = process_time(), history.seconds
+    best, since = math.inf, 0
+    for _, value in history.valid:
+        best, since = (value, 0) if value < best else (best, since + 1)
+    for step in range(start, settings.steps):
+        spent = before + process_time() - began
+        if settings.minutes and spent > 60 * settings.minutes:
+            history.stopped = f"{settings.minutes:g} processor-minutes used"
+            break
+        pace = max(step / settings.steps, spent / (60 * settings.minutes) if settings.minutes else 0.0)
+        parts = _step(reader, examples, settings, chance, step)
+        optimizer.step(_rate(pace))
+        history.loss.append(parts["loss"])
+        history.parts.append(parts)
+        history.seconds = before + process_time() - began
+        done = step + 1
+        if progress is not None:
+            progress(done, settings.steps, parts)
+        if valid is not None and done % settings.look == 0:
+            with optimizer.averaged():
+                value = mean_loss(reader, valid)
+            history.valid.append((done, value))
+            best, since = (value, 0) if value < best else (best, since + 1)
+            if since == 0:
+                optimizer.remember()
+        if folder is not None and done % settings.checkpoint == 0:
+            save_checkpoint(folder, optimizer, settings, history, done)
+        if settings.patience and since >= settings.patience:
+            history.stopped = f"no better for {since} looks"
+            break
+    optimizer.finish()
+    return history
+
+
+def draw_rows(chance: ndarray, settings: TrainingSettings, step: int) -> ndarray:
+    """Rows of batch number `step`: a function of the seed and the step."""
+    rng = np.random.default_rng([settings.seed, 11, step])
+    return np.minimum(np.searchsorted(chance, rng.random(settings.batch)), len(chance) - 1)
+
+
+def _step(
+    reader: Reader, examples: Examples, settings: TrainingSettings, chance: ndarray, step: int
+) -> dict[str, float]:
+    rng = np.random.default_rng([settings.seed, 12, step])
+    rows = draw_rows(chance, settings, step)
+    weights = settings.loss
+    source = examples
+    if weights.response > 0 and examples.changed is not None and rng.random() < settings.response:
+        source = examples.changed
+    twice = weights.consistency > 0 and rng.random() < settings.paired
+    drawn = [_draw(source, int(row), settings, rng) for row in rows]
+    batch, tables = _read(reader, source, rows, drawn, settings, rng)
+    watch = _watch(reader, batch) if weights.attention > 0 else None
+    utility, state = reader.utilities(batch, watch)
+    present = torch.from_numpy(batch.present)
+    total_utility = utility + tables.skip
+    log_p = losses.log_probability(total_utility, present)
+    found: dict[str, torch.Tensor] = {}
+    if source is examples:
+        if weights.choice > 0:
+            found["choice"] = losses.choice_loss(log_p, tables.chosen)
+        if weights.close > 0:
+            found["close"] = losses.close_loss(total_utility, present, tables.chosen)
+        if weights.teacher > 0 and tables.teacher is not None:
+            found["teacher"] = losses.teacher_loss(log_p, tables.teacher, present)
+        if weights.quantity > 0 and tables.units is not None:
+            picked = tables.chosen.clamp(min=0)
+            n = torch.arange(len(rows))
+            rate = reader.pointer.log_rate(state[n, picked], tables.usual[n, picked])
+            found["quantity"] = losses.quantity_loss(rate, tables.units)
+    elif tables.teacher is not None:
+        found["response"] = losses.teacher_loss(log_p, tables.teacher, present)
+    if twice:
+        again, _ = _read(reader, source, rows, drawn, settings, rng, force=True)
+        other, _ = reader.utilities(again)
+        found["consistency"] = losses.consistency_loss(
+            log_p, losses.log_probability(other + tables.skip, present), present
+        )
+    if watch is not None:
+        offered = watch.one_hot.sum(dim=1) > 0
+        found["attention"] = losses.attention_loss(watch.mass, present, offered, losses.prior_vector())
+    loss = sum((getattr(weights, name) * value for name, value in found.items()), torch.zeros(()))
+    loss.backward()  # type: ignore[no-untyped-call]
+    return {"loss": float(loss.detach()), **{name: float(v.detach()) for name, v in found.items()}}
+
+
+@dataclass(frozen=True)
+class _Tables:
+    skip: torch.Tensor
+    chosen: torch.Tensor
+    teacher: torch.Tensor | None
+    units: torch.Tensor | None
+    usual: Any
+
+
+def _draw(source: Examples, row: int, settings: TrainingSettings, rng: np.random.Generator) -> ndarray:
+    """Which lines of an occasion are read, in which order: the chosen one, and a sample of the others."""
+    count = len(source.render(row, CANONICAL))
+    order = rng.permutation(count)
+    most = settings.alternatives
+    if not most or count <= most:
+        return order
+    chosen = int(source.chosen[row])
+    if chosen >= 0:
+        others = order[order != chosen][: most - 1]
+        return rng.permutation(np.append(others, chosen))
+    return order[:most]
+
+
+def _read(
+    reader: Reader,
+    source: Examples,
+    rows: ndarray,
+    drawn: list[ndarray],
+    settings: TrainingSettings,
+    rng: np.random.Generator,
+    *,
+    force: bool = False,
+) -> tuple[Batch, _Tables]:
+    encoded: list[Encoded] = []
+    for row, order in zip(rows, drawn, strict=True):
+        reword = force or rng.random() < settings.rewording
+        wording = REWORDINGS[rng.integers(len(REWORDINGS))] if reword else CANONICAL
+        encoded.append(reader.encoder.encode(source.render(int(row), wording).reorder(list(order))))
+    batch = collate(encoded)
+    J = batch.present.shape[1]
+
+    def gather(table: ndarray | None, fill: float) -> torch.Tensor | None:
+        if table is None:
+            return None
+        return torch.from_numpy(pad([table[r][o] for r, o in zip(rows, drawn, strict=True)], J, fill))
+
+    chosen = np.array(
+        [
+            int(np.flatnonzero(order == source.chosen[row])[0]) if source.chosen[row] >= 0 else -1
+            for row, order in zip(rows, drawn, strict=True)
+        ]
+    )
+    skip = gather(source.skip, 0.0)
+    assert skip is not None
+    usual = gather(source.usual, 0.0)
+    units = None if source.units is None else torch.from_numpy(source.units[rows].astype(np.int64))
+    return batch, _Tables(
+        skip,
+        torch.from_numpy(chosen),
+        gather(source.teacher, -1e9),
+        units,
+        torch.zeros_like(skip) if usual is None else usual,
+    )
+
+
+def _watch(reader: Reader, batch: Batch) -> Watch:
+    """Look at the decision rows in the upper half of the layers."""
+    one_hot = np.eye(len(Field), dtype=np.float32)[batch.field]
+    one_hot *= (batch.owner > -3)[:, :, None]
+    return Watch(
+        torch.from_numpy(batch.end).long(),
+        torch.from_numpy(one_hot),
+        frozenset(range(reader.depth // 2, reader.depth)),
+    )
+
+
+def mean_loss(reader: Reader, examples: Examples, batch: int = 4) -> float:
+    """Mean −log P(chosen) of all examples, every alternative read, canonical words."""
+    total = 0.0
+    with torch.inference_mode():
+        for begin in range(0, len(examples), batch):
+            rows = range(begin, min(begin + batch, len(examples)))
+            encoded = [reader.encoder.encode(examples.render(row, CANONICAL)) for row in rows]
+            made = collate(encoded)
+            utility, _ = reader.utilities(made)
+            J = made.present.shape[1]
+            skip = torch.from_numpy(pad([examples.skip[r][: len(e.end)] for r, e in zip(rows, encoded, strict=True)], J))
+            log_p = losses.log_probability(utility + skip, torch.from_numpy(made.present))
+            chosen = torch.from_numpy(examples.chosen[list(rows)].astype(np.int64))
+            total -= float(log_p.gather(1, chosen[:, None]).sum())
+    return total / max(len(examples), 1)
+
+
+def _rate(pace: float) -> float:
+    """Rises over the first 5 %, then a half cosine down to zero."""
+    if pace < 0.05:
+        return max(pace / 0.05, 0.02)
+    return 0.5 * (1 + math.cos(math.pi * min((pace - 0.05) / 0.95, 1.0)))
