@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from numpy import ndarray
 
 from malles.choice.model import ChoiceModel
+from malles.config import LanguageSettings
 from malles.errors import ConfigError, ModelError, did_you_mean
 from malles.vocabulary import ChoiceData, Regime
 
@@ -31,6 +33,8 @@ class Engine:
     """Whether fitting draws random numbers."""
     by_group: bool = False
     """Whether the fit stops and calibrates on groups of categories left out, not on later weeks."""
+    slow: bool = False
+    """Whether an answer costs so much that a sample of the held-out occasions is scored, not all."""
 
     def fit(
         self,
@@ -40,6 +44,8 @@ class Engine:
         *,
         seed: int,
         tell: Tell | None = None,
+        options: LanguageSettings | None = None,
+        folder: Path | None = None,
     ) -> ChoiceModel:
         """Fit on `train`; stop or set the temperature on `valid`.
 
@@ -49,7 +55,10 @@ class Engine:
             group: group of categories of every training occasion.
             seed: of everything random.
             tell: told how far the fit is.
+            options: settings of language models; other engines ignore them.
+            folder: where a language model keeps checkpoints; other engines ignore it.
         """
+        del options, folder
         model = self._find(self.settings)(**({"seed": seed} if self.seeded else {}))
         if self.by_group:
             fitted: ChoiceModel = model.fit(train, group)
@@ -68,6 +77,57 @@ class Engine:
         return getattr(importlib.import_module(self.module), name)
 
 
+@dataclass(frozen=True)
+class AlignedEngine(Engine):
+    """A language model post-trained on top of the set model, or the adapter that comes with malles."""
+
+    def fit(
+        self,
+        train: ChoiceData,
+        valid: ChoiceData,
+        group: ndarray,
+        *,
+        seed: int,
+        tell: Tell | None = None,
+        options: LanguageSettings | None = None,
+        folder: Path | None = None,
+    ) -> ChoiceModel:
+        """Fit on `train`, or read the adapter that `options` names."""
+        from malles.llm.aligning import align, read_adapter
+
+        options = options or LanguageSettings()
+        load = partial(load_engine, name="head", regime=train.regime)
+        if options.adapter:
+            return read_adapter(options.adapter, train, load)
+        head = find_engine("head", train.regime)
+
+        def fit_skip(part: ChoiceData, later: ChoiceData, of: ndarray, fold: int) -> ChoiceModel:
+            if fold >= 0 and not head.by_group:  # half of the data: one pass less
+                from malles.head.model import HeadSettings
+
+                return HeadSettings(seed=seed + 1 + fold, epochs=6).fit(part, later)
+            return head.fit(part, later, of, seed=seed + 1 + fold)
+
+        return align(
+            options,
+            train,
+            valid,
+            group,
+            fit_skip=fit_skip,
+            load_skip=load,
+            seed=seed,
+            folder=folder,
+            progress=None if tell is None else (lambda i, n, loss: tell(i, n)),
+        )
+
+    def load(self, folder: Path) -> ChoiceModel:
+        """Read an aligned model and its skip."""
+        from malles.llm.choice_model import FittedAligned
+
+        regime = FittedAligned.regime_of(folder)
+        return FittedAligned.load(folder, partial(load_engine, name="head", regime=regime))
+
+
 ENGINES = {
     "random": Engine("malles.baselines.random_choice", "Random", "FittedRandom"),
     "cheapest": Engine("malles.baselines.cheapest", "Cheapest", "FittedCheapest"),
@@ -81,6 +141,9 @@ ENGINES = {
     "latent_class": Engine("malles.baselines.latent_class", "LatentClass", "FittedLatentClass", seeded=True),
     "lightgbm": Engine("malles.baselines.boosting", "BoostedTrees", "FittedBoostedTrees", seeded=True),
     "head": Engine("malles.head.model", "HeadSettings", "FittedHead", seeded=True),
+    "hf": AlignedEngine(
+        "malles.llm.choice_model", "AlignedSettings", "FittedAligned", seeded=True, slow=True
+    ),
 }
 """In the order in which they appear in every table."""
 
@@ -109,3 +172,13 @@ def load_engine(folder: Path, name: str, regime: Regime = Regime.FULL) -> Choice
     if not folder.is_dir():
         raise ModelError(f"There is no saved model in {folder}. Fit one with: malles fit CONFIG")
     return find_engine(name, regime).load(folder)
+
+
+def market_model(names: Sequence[str]) -> str:
+    """The model that decides for whole markets: the last one named that answers in microseconds.
+
+    >>> market_model(["lightgbm", "head", "hf"])
+    'head'
+    """
+    quick = [name for name in names if not find_engine(name).slow]
+    return (quick or list(names))[-1]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from malles.engines import find_engine
 from malles.errors import RunError
 from malles.occasions.build import build_occasions
 from malles.road import Tell
@@ -40,6 +41,8 @@ def evaluate_run(root: Path, run: str, split: str, tell: Tell) -> dict[str, Any]
     data = finished.features(occasions)
     predictions = {}
     for name in finished.config.models.names:
+        if find_engine(name).slow:
+            continue  # a language model is scored on its fixed sample, when the run is made
         tell(f"predicting with {name}")
         predictions[name] = finished.model(name).predict(data).astype(np.float32)
     scores = score_all(predictions, occasions, settings.bootstrap, settings.seed)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from malles.choice.model import ChoiceModel
+from malles.engines import market_model
 from malles.profiles.customer import build_profiles
 from malles.profiles.wording import describe_profile
 from malles.road import Road
@@ -39,7 +40,7 @@ GROUPS = {
 
 def explain_one_decision(road: Road) -> None:
     """A customer with a past, in the last scored week, decided by the last model of the configuration."""
-    name = road.config.models.names[-1]
+    name = market_model(road.config.models.names)
     road.steps["decision"] = road.run.step(
         "decision",
         "08-decision.json",

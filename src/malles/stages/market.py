@@ -14,6 +14,7 @@ from malles.baselines.weekly import WeeklyBoosting, predict_last_week, predict_m
 from malles.calibration.rate import fit_rate_map
 from malles.choice.model import ChoiceModel
 from malles.config import Config
+from malles.engines import market_model
 from malles.errors import ConfigError
 from malles.evaluation.weekly_units import compare_weekly_units
 from malles.head.incidence import FittedIncidence, IncidenceModel
@@ -124,7 +125,7 @@ class MarketRoom:
 
 def market_room(road: Road) -> MarketRoom:
     """The market room of a run; the last model of the configuration chooses."""
-    name = road.config.models.names[-1]
+    name = market_model(road.config.models.names)
     return road.shared("market", lambda: MarketRoom(
         road.catalogue, road.config, lambda: road.steps[f"model {name}"].value
     ))  # fmt: skip
@@ -142,7 +143,10 @@ def simulate_market(road: Road) -> None:
         "settings": [settings.occasions, settings.market, settings.calibration, settings.models.seed],
         "code": CODE,
     }
-    transactions, chooser = road.steps["transactions"], road.steps[f"model {settings.models.names[-1]}"]
+    transactions, chooser = (
+        road.steps["transactions"],
+        road.steps[f"model {market_model(settings.models.names)}"],
+    )
     road.steps["incidence"] = road.run.step(
         "incidence", "03-models/incidence",
         build=lambda: _fit(road), save=_save, load=FittedIncidence.load, inputs=[transactions], **common,

@@ -13,6 +13,8 @@ from malles.occasions.splits import category_groups
 from malles.road import Road
 
 CODE = ("data", "occasions", "vocabulary", "profiles", "choice", "baselines", "head", "engines")
+LANGUAGE = ("llm",)
+"""Rooms that a language model depends on besides."""
 
 
 def fit_models(road: Road) -> None:
@@ -29,15 +31,16 @@ def fit_models(road: Road) -> None:
 def fit_one(road: Road, name: str) -> Step[ChoiceModel]:
     """One choice model."""
     settings = road.config
+    slow = find_engine(name).slow
     return road.run.step(
         f"model {name}",
         f"03-models/{name}",
         build=lambda: _fit(road, name),
         save=_save,
         load=partial(load_engine, name=name, regime=settings.occasions.regime),
-        settings=[name, settings.models.seed, settings.occasions.regime],
+        settings=[name, settings.models.seed, settings.occasions.regime, *([settings.llm] if slow else [])],
         inputs=[road.steps["occasions train"], road.steps["occasions valid"]],
-        code=CODE,
+        code=CODE + LANGUAGE if slow else CODE,
     )
 
 
@@ -51,6 +54,8 @@ def _fit(road: Road, name: str) -> ChoiceModel:
         category_groups(road.catalogue)[train.occasions.category],
         seed=road.config.models.seed,
         tell=lambda done, total: road.tell(title, done, total),
+        options=road.config.llm,
+        folder=road.run.folder / "checkpoints" / name,
     )
 
 

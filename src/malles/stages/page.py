@@ -13,6 +13,7 @@ from malles.errors import RunError
 from malles.report.content import Decision, Extra, ImportSummary, ReportContent, WhatIf
 from malles.report.page import render_page
 from malles.road import Road
+from malles.stages.language import language_frame
 from malles.store import Manifest, load_manifest, write_whole
 
 PROFILE_SHOWN = {
@@ -81,7 +82,7 @@ def load_content(folder: Path) -> ReportContent:
         currency=rows["currency"],
         what_if=_what_if(what_if),
         decision=_decision(decision),
-        extras=(_totals(market), _mean_field(market)),
+        extras=(*_language(folder), _totals(market), _mean_field(market)),
     )
 
 
@@ -266,6 +267,16 @@ def _mean_field(market: dict[str, Any]) -> Extra:
         f"{market['reaction']['sentence']}, estimated on customers that no model was fitted on. A week "
         "solves the shares that customers see against the shares they make.",
     )
+
+
+def _language(folder: Path) -> list[Extra]:
+    """The language model beside the others, if the run has one."""
+    if not (folder / "05-language-scores.json").is_file():
+        return []
+    found = _read(folder, "05-language-scores")
+    return [
+        Extra("The language model beside the others", language_frame(found), found["note"]),
+    ]
 
 
 def _totals(market: dict[str, Any]) -> Extra:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from malles.engines import market_model
 from malles.errors import OccasionError
 from malles.occasions.table import OccasionKeys, open_table, read_occasions
 from malles.profiles.quantity import build_quantity_features
@@ -36,7 +37,7 @@ def predict_table(root: Path, model: str, path: Path, tell: Tell) -> tuple[pl.Da
     """
     run, _, name = model.partition("/")
     finished = open_finished(root, run, tell)
-    name = name or finished.config.models.names[-1]
+    name = name or market_model(finished.config.models.names)
     finished.model(name)  # a wrong name is refused before anything is read
     source = open_table(path)
     occasions, keys = read_occasions(source, finished.catalogue)

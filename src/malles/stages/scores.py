@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from malles.engines import find_engine
 from malles.errors import DataError
 from malles.evaluation.aggregate import share_distances
 from malles.evaluation.calibration_curve import top_choice_curve
 from malles.evaluation.comparison import compare_models
 from malles.evaluation.promotion import promotion_response
 from malles.road import Road
+from malles.stages.language import score_language_models
 from malles.stages.transactions import read_plain, write_plain
 from malles.stages.units import score_units
 from malles.vocabulary import Occasions
@@ -24,7 +26,7 @@ CODE = ("evaluation", "calibration", "stages/scores", "vocabulary")
 def score_models(road: Road) -> None:
     """Predictions of every model (04), then all scores (05)."""
     settings = road.config.evaluation
-    names = road.config.models.names
+    names = quick_models(road)
     models = [road.steps[f"model {name}"] for name in names]
     predictions = road.steps["predictions"] = road.run.step(
         "predictions",
@@ -49,6 +51,12 @@ def score_models(road: Road) -> None:
         code=CODE,
     )
     score_units(road)
+    score_language_models(road)
+
+
+def quick_models(road: Road) -> list[str]:
+    """The models that answer every held-out occasion; language models answer a fixed sample."""
+    return [name for name in road.config.models.names if not find_engine(name).slow]
 
 
 def reference_model(names: list[str]) -> str:
@@ -134,7 +142,7 @@ def _curve(probability: np.ndarray, o: Occasions, draws: int, seed: int) -> list
 def _predict_all(road: Road) -> dict[str, np.ndarray]:
     data = road.features("valid")
     answers = {}
-    for name in road.config.models.names:
+    for name in quick_models(road):
         road.tell(f"predicting with {name}")
         answers[name] = road.steps[f"model {name}"].value.predict(data).astype(np.float32)
     return answers

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from malles.config import ScenarioSettings
+from malles.engines import market_model
 from malles.errors import ConfigError, RunError
 from malles.head.incidence import FittedIncidence
 from malles.population.simulation import TripSource
@@ -51,7 +52,7 @@ def ask_finished(
         raise ConfigError(
             f"--week {when} is not between {first} and {last}, the weeks that run {run!r} knows."
         )
-    room = MarketRoom(finished.catalogue, config, lambda: finished.model(config.models.names[-1]))
+    room = MarketRoom(finished.catalogue, config, lambda: finished.model(market_model(config.models.names)))
     incidence = FittedIncidence.load(finished.folder / "03-models" / "incidence")
     kept = json.loads(rates.read_text(encoding="utf-8"))
     if not {"rate", "reaction"} <= kept.keys():

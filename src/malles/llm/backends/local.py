@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from time import process_time
 from typing import Any
@@ -17,8 +17,11 @@ from numpy import ndarray
 from malles.errors import ModelError
 from malles.llm.backend import Completion, Message, Scored, Usage
 from malles.llm.encoding import Encoded, collate
+from malles.llm.prefix import LEAST, SharedShelf, group_by_shelf
 from malles.llm.prompt import ShelfPrompt
 from malles.llm.reader import Reader, ReaderSettings, choose_dtype
+
+Progress = Callable[[int, int], None]
 
 LETTERS = tuple(string.ascii_uppercase)
 ASK = "\nThe customer takes option"
@@ -49,23 +52,35 @@ class LocalBackend:
             for v, e in zip(self.utilities(encoded), encoded, strict=True)
         ]
 
-    def utilities(self, encoded: Sequence[Encoded], progress: Any = None) -> list[Float[ndarray, " alternative"]]:
-        """V of the alternatives of every prompt; prompts of similar length are read together."""
-        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
+    def utilities(
+        self, encoded: Sequence[Encoded], progress: Progress | None = None, *, share: bool = True
+    ) -> list[Float[ndarray, " alternative"]]:
+        """V of the alternatives of every prompt.
+
+        Prompts before the same shelf share its reading if `share`; others of similar length are read together.
+        """
         out: list[Any] = [None] * len(encoded)
-        begin, done = 0, 0
-        started = process_time()
+        started, alone = process_time(), []
+        done = 0
+
+        def keep(rows: list[int], utility: torch.Tensor) -> None:
+            nonlocal done
+            for k, i in enumerate(rows):
+                out[i] = utility[k, : len(encoded[i].end)].cpu().numpy().astype(np.float64)
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(encoded))
+
+        for group in group_by_shelf(encoded):
+            if not share or len(group) < LEAST:
+                alone += group
+                continue
+            shelf = SharedShelf(self.reader, encoded[group[0]])
+            for rows in _blocks(sorted(group, key=lambda i: len(encoded[i])), encoded):
+                keep(rows, shelf.utilities([encoded[i] for i in rows]))
         with torch.inference_mode():
-            while begin < len(order):
-                size = max(1, TOKENS_PER_BATCH // max(len(encoded[order[begin]]), 1))
-                rows = order[begin : begin + size]
-                batch = collate([encoded[i] for i in rows])
-                utility, _ = self.reader.utilities(batch)
-                for k, i in enumerate(rows):
-                    out[i] = utility[k, : len(encoded[i].end)].cpu().numpy().astype(np.float64)
-                begin, done = begin + size, done + len(rows)
-                if progress is not None:
-                    progress(done, len(encoded))
+            for rows in _blocks(sorted(alone, key=lambda i: len(encoded[i])), encoded):
+                keep(rows, self.reader.utilities(collate([encoded[i] for i in rows]))[0])
         self.usage.calls += len(encoded)
         self.usage.prompt_tokens += sum(len(e) for e in encoded)
         self.usage.seconds += process_time() - started
@@ -158,6 +173,15 @@ class LocalBackend:
                 )
             )
         return replies
+
+
+def _blocks(order: list[int], encoded: Sequence[Encoded]) -> Iterator[list[int]]:
+    """Rows in blocks of about `TOKENS_PER_BATCH` tokens."""
+    begin = 0
+    while begin < len(order):
+        size = max(1, TOKENS_PER_BATCH // max(len(encoded[order[begin]]), 1))
+        yield order[begin : begin + size]
+        begin += size
 
 
 def _log_softmax(v: Float[ndarray, " alternative"]) -> Float[ndarray, " alternative"]:

@@ -121,7 +121,7 @@ def train(
         done = step + 1
         if progress is not None:
             progress(done, settings.steps, parts)
-        if valid is not None and done % settings.look == 0:
+        if valid is not None and settings.look and done % settings.look == 0:
             with optimizer.averaged():
                 value = mean_loss(reader, valid)
             history.valid.append((done, value))

@@ -1,0 +1,151 @@
+"""A post-trained reader on disk: the standard Hugging Face adapter, our pointer, and a model card.
+
+    adapter_config.json, adapter_model.safetensors    as peft writes and reads them
+    pointer.safetensors                               the readout
+    reader.json                                       how the model is read; checked before anything is loaded
+    README.md                                         the model card: data, terms, losses, seeds, scores
+
+Nothing is pickled; weights of another base model are refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from malles.errors import ModelError
+from malles.llm.reader import Reader, ReaderSettings
+
+VERSION = 1
+
+
+def save_reader(reader: Reader, folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write the adapter and the pointer of `reader` into an existing or new folder.
+
+    Args:
+        reader: a trained reader.
+        folder: where to.
+        facts: data, losses, seeds, scores: what the model card says; plain JSON values.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if reader.tuned():
+        reader.model.save_pretrained(str(folder), safe_serialization=True)
+        _forget_paths(folder / "adapter_config.json", reader.settings.model)
+    weights = {k: v.detach().cpu().contiguous() for k, v in reader.pointer.state_dict().items()}
+    save_file(weights, folder / "pointer.safetensors")
+    about = {
+        "version": VERSION,
+        "reader": asdict(reader.settings),
+        "hidden": reader.hidden,
+        "facts": dict(facts),
+    }
+    (folder / "reader.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(model_card(reader.settings, facts), encoding="utf-8")
+
+
+def load_reader(folder: Path, *, merged: bool = True) -> Reader:
+    """Read what `save_reader` wrote.
+
+    Args:
+        folder: of the adapter.
+        merged: add the adapter to the weights once, which is faster; False keeps it apart, to train on.
+
+    Raises:
+        ModelError: the folder holds no adapter, one of another version or another base model, or is damaged.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    about = read_facts(folder)
+    settings = ReaderSettings(**{**about["reader"], "targets": tuple(about["reader"]["targets"])})
+    reader = Reader(settings)
+    try:
+        if reader.hidden != about["hidden"]:
+            raise ModelError(
+                f"{folder} was trained on a model of width {about['hidden']}, but {settings.model!r} has "
+                f"{reader.hidden}; name the model that its model card names."
+            )
+        with torch.no_grad():
+            reader.pointer.load_state_dict(load_file(folder / "pointer.safetensors"))
+            if reader.tuned():
+                from peft import set_peft_model_state_dict
+
+                found = load_file(folder / "adapter_model.safetensors")
+                missing = set_peft_model_state_dict(reader.model, found)
+                if missing.unexpected_keys:
+                    raise ModelError(
+                        f"{folder} changes layers that {settings.model!r} does not have, for example "
+                        f"{missing.unexpected_keys[0]}; name the model that its model card names."
+                    )
+    except (OSError, SafetensorError, RuntimeError, ValueError) as problem:
+        raise ModelError(
+            f"The adapter in {folder} is damaged or incomplete ({str(problem)[:160]}); fit it again or fetch it anew."
+        ) from problem
+    if merged and reader.tuned():
+        reader.model = reader.model.merge_and_unload()
+    reader.pointer.requires_grad_(not merged)
+    return reader
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What `reader.json` says.
+
+    Raises:
+        ModelError: there is none, or it is of another version.
+    """
+    path = folder / "reader.json"
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as problem:
+        raise ModelError(
+            f"There is no aligned model in {folder} (no reader.json). Fit one with: malles fit"
+        ) from problem
+    except (OSError, ValueError) as problem:
+        raise ModelError(f"{path} cannot be read ({problem}); fit the model again.") from problem
+    if not isinstance(about, dict) or about.get("version") != VERSION:
+        raise ModelError(
+            f"{path} is of version {about.get('version')}, expected {VERSION}; fit the model again."
+        )
+    return about
+
+
+def _forget_paths(path: Path, model: str) -> None:
+    """The adapter names its base model, not the folder it lay in on this machine."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values["base_model_name_or_path"] = model if not Path(model).is_absolute() else Path(model).name
+    path.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def model_card(settings: ReaderSettings, facts: Mapping[str, Any]) -> str:
+    """The model card as Markdown."""
+    lines = [
+        "---",
+        f"base_model: {settings.model}",
+        "library_name: peft",
+        "tags: [malles, discrete-choice]",
+        "---",
+        "# A language model that has learnt to choose",
+        "",
+        f"The first {settings.layers or 'all'} layers of `{settings.model}`, an adapter of rank {settings.rank} on the last "
+        f"{settings.tuned_layers} of them ({', '.join(settings.targets) if settings.tuned_layers else 'none'}), and a pointer "
+        f"readout of width {settings.width}; attention: {settings.attention}.",
+        "",
+        "| | |",
+        "|---|---|",
+    ]
+    for name, value in facts.items():
+        said = json.dumps(value) if isinstance(value, dict | list | tuple) else str(value)
+        lines.append(f"| {name.replace('_', ' ')} | {said.replace('|', '/')} |")
+    lines += [
+        "",
+        "Load with `malles.llm.adapter.load_reader(folder)`; the adapter alone loads with peft. It answers how these "
+        "customers chose in the past; it does not know causes.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,98 @@
+"""One shelf, many customers: opening and shelf are read once, each customer pays for its own words only.
+
+The prompt puts the shelf before the customer, so everyone who stands before the same shelf shares a prefix. Its
+keys and values are kept; a customer's suffix (profile, remarks, question) attends to them. The answers are those
+of reading every prompt from the start, up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from malles.llm.encoding import Encoded, allowed, collate
+
+if TYPE_CHECKING:
+    from malles.llm.reader import Reader
+
+LEAST = 3
+"""Prompts with a common shelf from which the shared reading is used."""
+
+
+def group_by_shelf(encoded: Sequence[Encoded]) -> list[list[int]]:
+    """Rows whose opening and shelf are the same tokens, in order of first appearance."""
+    groups: dict[bytes, list[int]] = {}
+    for i, e in enumerate(encoded):
+        groups.setdefault(e.token[: e.shared].tobytes(), []).append(i)
+    return list(groups.values())
+
+
+class SharedShelf:
+    """The keys and values of one shelf."""
+
+    def __init__(self, reader: Reader, first: Encoded) -> None:
+        from transformers import DynamicCache
+
+        self.reader = reader
+        self.length = first.shared
+        self.owner = first.owner[: first.shared]
+        mask = torch.from_numpy(allowed(self.owner[None], reader.settings.attention))[:, None]
+        cache = DynamicCache()
+        with torch.inference_mode():
+            reader.trunk(
+                input_ids=_long(first.token[None, : self.length], reader),
+                position_ids=_long(first.position[None, : self.length], reader),
+                attention_mask=mask.to(reader.device),
+                past_key_values=cache,
+                use_cache=True,
+            )
+        self.states = [(layer.keys, layer.values) for layer in cache.layers]
+
+    def utilities(self, customers: Sequence[Encoded]) -> torch.Tensor:
+        """V [customer, alternative] of customers before this shelf."""
+        from transformers import DynamicCache
+
+        reader, n = self.reader, len(customers)
+        batch = collate([_suffix(e, self.length) for e in customers])
+        owner = np.concatenate([np.broadcast_to(self.owner, (n, self.length)), batch.owner], axis=1)
+        mask = torch.from_numpy(allowed(owner, reader.settings.attention)[:, self.length :])[:, None]
+        cache: Any = DynamicCache()
+        for layer, (key, value) in enumerate(self.states):
+            cache.update(key.expand(n, -1, -1, -1), value.expand(n, -1, -1, -1), layer)
+        with torch.inference_mode():
+            state = reader.trunk(
+                input_ids=_long(batch.token, reader),
+                position_ids=_long(batch.position, reader),
+                attention_mask=mask.to(reader.device),
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state.float()
+            rows = torch.arange(n, device=reader.device)
+            lines, question = (
+                state[rows[:, None], _long(batch.end, reader)],
+                state[rows, _long(batch.last, reader)],
+            )
+            present = torch.from_numpy(batch.present).to(reader.device)
+            utility, _ = reader.pointer(lines, question, present)
+        return utility
+
+
+def _suffix(e: Encoded, shared: int) -> Encoded:
+    """What comes after the shelf; the ends of the remarks move with it."""
+    return replace(
+        e,
+        token=e.token[shared:],
+        position=e.position[shared:],
+        owner=e.owner[shared:],
+        field=e.field[shared:],
+        end=e.end - shared,
+        shared=0,
+    )
+
+
+def _long(values: np.ndarray, reader: Reader) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).to(reader.device).long()
