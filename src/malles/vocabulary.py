@@ -115,6 +115,16 @@ class Lines:
 
 
 @dataclass(frozen=True)
+class Embedding:
+    """Vectors of one embedding column of the product table (of an image, of a text), by product."""
+
+    name: str
+    vector: Float32[ndarray, "product dimension"]
+    """0 where unknown."""
+    known: Bool[ndarray, " product"]
+
+
+@dataclass(frozen=True)
 class Products:
     """Attributes of every product that occurs in `Lines`, by dense product code."""
 
@@ -134,6 +144,8 @@ class Products:
     """Size as a number in its base unit (ounces, counts, ...); NaN where unknown."""
     text: pl.Series
     """What a person would read on the label; never empty."""
+    embeddings: tuple[Embedding, ...] = ()
+    """Embedding columns in the order of the product table."""
 
     def __len__(self) -> int:
         return len(self.key)

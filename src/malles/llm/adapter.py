@@ -2,6 +2,7 @@
 
     adapter_config.json, adapter_model.safetensors    as peft writes and reads them
     pointer.safetensors                               the readout
+    soft.safetensors                                  how embedding vectors are read, if they are
     reader.json                                       how the model is read; checked before anything is loaded
     README.md                                         the model card: data, terms, losses, seeds, scores
 
@@ -18,6 +19,7 @@ from typing import Any
 
 from malles.errors import ModelError
 from malles.llm.reader import Reader, ReaderSettings
+from malles.llm.soft import load_soft, save_soft
 
 VERSION = 1
 
@@ -38,6 +40,8 @@ def save_reader(reader: Reader, folder: Path, facts: Mapping[str, Any]) -> None:
         _forget_paths(folder / "adapter_config.json", reader.settings.model)
     weights = {k: v.detach().cpu().contiguous() for k, v in reader.pointer.state_dict().items()}
     save_file(weights, folder / "pointer.safetensors")
+    if reader.soft is not None:
+        save_soft(reader.soft, folder)
     about = {
         "version": VERSION,
         "reader": asdict(reader.settings),
@@ -83,6 +87,8 @@ def load_reader(folder: Path, *, merged: bool = True) -> Reader:
                         f"{folder} changes layers that {settings.model!r} does not have, for example "
                         f"{missing.unexpected_keys[0]}; name the model that its model card names."
                     )
+            if (folder / "soft.safetensors").exists():
+                load_soft(reader, folder)
     except (OSError, SafetensorError, RuntimeError, ValueError) as problem:
         raise ModelError(
             f"The adapter in {folder} is damaged or incomplete ({str(problem)[:160]}); fit it again or fetch it anew."
@@ -90,6 +96,8 @@ def load_reader(folder: Path, *, merged: bool = True) -> Reader:
     if merged and reader.tuned():
         reader.model = reader.model.merge_and_unload()
     reader.pointer.requires_grad_(not merged)
+    if reader.soft is not None:
+        reader.soft.requires_grad_(not merged)
     return reader
 
 

@@ -87,6 +87,8 @@ class AlignedSettings:
                 build_examples(part, group[rows], teacher=np.exp(skip), usual=usual), changed=changed
             )
         reader = Reader(self.reader, seed=self.training.seed)
+        if train.catalogue is not None and train.catalogue.products.embeddings:
+            reader.add_soft(train.catalogue.products.embeddings, seed=self.training.seed)
 
         def tell(step: int, total: int, parts: dict[str, float]) -> None:
             if progress is not None and (step % max(total // 200, 1) == 0 or step == total):
@@ -196,12 +198,18 @@ class FittedAligned:
                 f"{data.regime.value!r}; build them with the same regime."
             )
         prompts = ChoicePrompts(data)
+        self._attach(prompts)
         encoded = [self.reader.encoder.encode(prompts.prompt(i, wording)) for i in range(len(data))]
         found = LocalBackend(self.reader).utilities(encoded, progress)
         table = np.zeros((len(data), max((len(v) for v in found), default=1)))
         for i, v in enumerate(found):
             table[i, : len(v)] = v
         return by_column(table, data.occasions.available)
+
+    def _attach(self, prompts: ChoicePrompts) -> None:
+        """Read the vectors of the products that these prompts speak of."""
+        if self.reader.soft is not None:
+            self.reader.soft.attach(prompts.catalogue.products.embeddings)
 
     def units(self, data: ChoiceData) -> Float[ndarray, "occasion alternative"]:
         """Expected units of every alternative, given that it is bought: 1 + Poisson mean of the quantity head."""
@@ -210,6 +218,7 @@ class FittedAligned:
         from malles.llm.encoding import collate
 
         prompts, usual = ChoicePrompts(data), usual_units(data)
+        self._attach(prompts)
         logs = by_line(np.log(np.maximum(usual, 1.0)), data.occasions.available, usual.shape[1])
         table = np.zeros(usual.shape)
         with torch.inference_mode():

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Int32, UInt8
 from numpy import ndarray
 
 from malles.errors import OccasionError
-from malles.llm.prompt import Field, Line, ShelfPrompt
+from malles.llm.prompt import Field, Line, ShelfPrompt, soft_number
 
 Attention = Literal["set", "causal"]
 
@@ -76,6 +76,8 @@ class Encoder:
     attention: Attention = "set"
     longest: int = 2048
     """Tokens of the context; longer prompts are shortened by rule."""
+    soft_first: int = 0
+    """Vector number k is token `soft_first` + k, beyond the vocabulary; 0: vectors are left out."""
     _pieces: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def tokens(self, text: str) -> tuple[int, ...]:
@@ -86,6 +88,10 @@ class Encoder:
             if len(self._pieces) < 500_000:
                 self._pieces[text] = found
         return found
+
+    def soft(self, words: str) -> tuple[int, ...]:
+        """The token of an embedding vector, or nothing if the model does not read vectors."""
+        return (self.soft_first + soft_number(words),) if self.soft_first else ()
 
     def encode(self, prompt: ShelfPrompt) -> Encoded:
         """One prompt, shortened if it must be: first names, then remarks, then the profile; never a price.
@@ -123,7 +129,7 @@ class Encoder:
                     shared = len(token)
             at = start if self.attention == "set" else len(token)
             for which, words in line:
-                ids = self.tokens(words)
+                ids = self.soft(words) if which is Field.SOFT else self.tokens(words)
                 token += ids
                 kind += [int(which)] * len(ids)
             if not asking:

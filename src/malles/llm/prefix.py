@@ -44,7 +44,7 @@ class SharedShelf:
         cache = DynamicCache()
         with torch.inference_mode():
             reader.trunk(
-                input_ids=_long(first.token[None, : self.length], reader),
+                **reader.words(_long(first.token[None, : self.length], reader)),
                 position_ids=_long(first.position[None, : self.length], reader),
                 attention_mask=mask.to(reader.device),
                 past_key_values=cache,
@@ -65,7 +65,7 @@ class SharedShelf:
             cache.update(key.expand(n, -1, -1, -1), value.expand(n, -1, -1, -1), layer)
         with torch.inference_mode():
             state = reader.trunk(
-                input_ids=_long(batch.token, reader),
+                **reader.words(_long(batch.token, reader)),
                 position_ids=_long(batch.position, reader),
                 attention_mask=mask.to(reader.device),
                 past_key_values=cache,

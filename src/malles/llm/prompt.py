@@ -44,6 +44,20 @@ Piece = tuple[Field, str]
 Line = tuple[Piece, ...]
 
 
+def soft_piece(number: int) -> Piece:
+    """The place of one embedding vector, by its number in the catalogue: product * columns + column."""
+    return Field.SOFT, f" <vector {number}>"
+
+
+def soft_number(words: str) -> int:
+    """The number in the words of `soft_piece`.
+
+    >>> soft_number(soft_piece(17)[1])
+    17
+    """
+    return int(words[len(" <vector ") : -1])
+
+
 @dataclass(frozen=True)
 class ShelfPrompt:
     """The words of one occasion; alternatives are in the order of `shelf` and `remarks`."""
@@ -107,7 +121,7 @@ class ShelfPrompt:
             raise ValueError(f"{len(self)} alternatives need as many letters, got {len(letters)}.")
 
         def words(line: Line) -> str:
-            return "".join(text for _, text in line).removeprefix("-").strip()
+            return "".join(text for field, text in line if field is not Field.SOFT).removeprefix("-").strip()
 
         lines = [words(self.opening), words(self.customer)]
         for letter, line, remark in zip(letters, self.shelf, self.remarks, strict=False):

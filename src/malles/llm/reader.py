@@ -14,6 +14,11 @@ from malles.llm.attention import Watch
 from malles.llm.encoding import Attention, Batch, Encoder, allowed
 from malles.llm.lean import make_lean
 from malles.llm.pointer import Pointer
+from malles.llm.soft import SoftTokens
+from malles.vocabulary import Embedding
+
+PLACE = ":"
+"""The token that a vector is added to."""
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -66,7 +71,27 @@ class Reader:
             torch.manual_seed(seed)
             self.pointer = Pointer(self.hidden, settings.width).to(self.device)
             self.model: Any = self._adapt(model).to(self.device)
+        self.soft: SoftTokens | None = None
         self.model.eval()
+
+    def add_soft(self, embeddings: Sequence[Embedding], seed: int = 0) -> SoftTokens:
+        """Read the vectors of products as tokens from now on; what they say starts at nothing."""
+        table = self.trunk.get_input_embeddings().weight
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.soft = SoftTokens(embeddings, self.hidden, float(table.float().std())).to(self.device)
+        self.encoder.soft_first = len(table)
+        return self.soft
+
+    def words(self, token: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the trunk reads: tokens, or their vectors where embeddings stand among them."""
+        if self.soft is None or not bool((token >= self.encoder.soft_first).any()):
+            return {"input_ids": token}
+        soft = token >= self.encoder.soft_first
+        place = self.encoder.tokens(PLACE)[0]
+        embedded = self.trunk.get_input_embeddings()(token.masked_fill(soft, place))
+        said = self.soft(token[soft] - self.encoder.soft_first).to(embedded.dtype)
+        return {"inputs_embeds": embedded.index_put((soft,), embedded[soft] + said)}
 
     def _adapt(self, model: Any) -> Any:
         tuned = self.tuned()
@@ -105,7 +130,7 @@ class Reader:
         mask = torch.from_numpy(allowed(batch.owner, self.settings.attention)).to(self.device)[:, None]
         with attention.watching(watch):
             state = self.trunk(
-                input_ids=token, position_ids=position, attention_mask=mask, use_cache=False
+                **self.words(token), position_ids=position, attention_mask=mask, use_cache=False
             ).last_hidden_state
         rows = torch.arange(len(token), device=self.device)
         lines = state[rows[:, None], self._tensor(batch.end)]

@@ -14,7 +14,7 @@ from itertools import product as all_pairs
 import numpy as np
 
 from malles.errors import ModelError
-from malles.llm.prompt import Field, Line, Piece, ShelfPrompt
+from malles.llm.prompt import Field, Line, Piece, ShelfPrompt, soft_piece
 from malles.llm.remarks import customer_line, remarks_of
 from malles.vocabulary import OTHER, OUTSIDE, Catalogue, ChoiceData, Promotion
 
@@ -124,6 +124,7 @@ class ChoicePrompts:
         return (
             (Field.FRAME, "-"),
             *self._name(row, code),
+            *self._soft(code),
             *told,
             *self._crowd(row, column),
         )
@@ -135,6 +136,10 @@ class ChoicePrompts:
         words = [w for w in clean_name(str(products.text[code]), 200).split() if w not in spoken]
         name = " ".join(words).replace("private label", "store brand")[:MOST_NAME].strip()
         return ((Field.NAME, f" {name}"),) if name else ()
+
+    def _soft(self, code: int) -> Line:
+        columns = len(self.catalogue.products.embeddings)
+        return tuple(soft_piece(code * columns + k) for k in range(columns))
 
     def _crowd(self, row: int, column: int) -> Line:
         names = self.data.feature_names

@@ -26,6 +26,8 @@ class Optimizer:
             **{f"adapter.{k}": v for k, v in reader.adapter().items()},
             **{f"pointer.{k}": v for k, v in reader.pointer.named_parameters()},
         }
+        if reader.soft is not None:
+            self.weights |= {f"soft.{k}": v for k, v in reader.soft.named_parameters()}
         self.master = {k: v.detach().float().clone() for k, v in self.weights.items()}
         self.first = {k: torch.zeros_like(v) for k, v in self.master.items()}
         self.second = {k: torch.zeros_like(v) for k, v in self.master.items()}
