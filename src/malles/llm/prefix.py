@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class SharedShelf:
                 **reader.words(_long(first.token[None, : self.length], reader)),
                 position_ids=_long(first.position[None, : self.length], reader),
                 attention_mask=mask.to(reader.device),
-                past_key_values=cache,
+                **{_cache_name(reader): cache},
                 use_cache=True,
             )
         self.states = [(layer.keys, layer.values) for layer in cache.layers]
@@ -68,7 +69,7 @@ class SharedShelf:
                 **reader.words(_long(batch.token, reader)),
                 position_ids=_long(batch.position, reader),
                 attention_mask=mask.to(reader.device),
-                past_key_values=cache,
+                **{_cache_name(reader): cache},
                 use_cache=True,
             ).last_hidden_state.float()
             rows = torch.arange(n, device=reader.device)
@@ -79,6 +80,11 @@ class SharedShelf:
             present = torch.from_numpy(batch.present).to(reader.device)
             utility, _ = reader.pointer(lines, question, present)
         return utility
+
+
+def _cache_name(reader: Reader) -> str:
+    """What this version of transformers calls the argument for keys and values."""
+    return "cache" if "cache" in signature(reader.trunk.forward).parameters else "past_key_values"
 
 
 def _suffix(e: Encoded, shared: int) -> Encoded:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from malles.llm.elsewhere import customer_elsewhere, elsewhere
 from malles.llm.prompt import Field, Line, Piece
 from malles.vocabulary import OUTSIDE, ChoiceData
 
@@ -31,6 +32,8 @@ def remarks_of(
             said.append(f"{'expected' if synonyms else 'habit'} {_percent(share)}")
         said += _own_purchases(get, j, synonyms)
         said += _neighbours(get, j, synonyms)
+        if habit is None:
+            said += elsewhere(get, j)
         pieces: list[Piece] = [(Field.FRAME, "-")]
         pieces += [(Field.HISTORY, " " + words) for words in said]
         lines.append(tuple(pieces))
@@ -55,6 +58,7 @@ def customer_line(data: ChoiceData, row: int) -> Line:
             weeks = math.expm1(value("category_weeks_since") or 0.0)
             parts.append(f"bought {bought:.0f} here, last {weeks:.0f} weeks ago")
             parts.append(f"{_percent(value('category_discounted') or 0.0)} on discount")
+    parts += customer_elsewhere(value)
     private, spend = value("customer_private"), value("customer_basket_spend")
     if private is not None:
         parts.append(f"store brands {_percent(private)}")

@@ -46,6 +46,7 @@ class LaunchProfiles:
     """A catalogue prepared for launch features, for callers that build many batches."""
 
     def __init__(self, catalogue: Catalogue, *, hide: Hide = "category") -> None:
+        self.catalogue = catalogue
         self.past = PastOfShop(catalogue)
         self.hide = hide
 
@@ -66,7 +67,9 @@ class LaunchProfiles:
             stacked[:, :, k] = np.where(slate.present, feature, 0)
         context = np.stack(list(customer.values()), axis=1).astype(np.float32)
         names = tuple(customer)
-        return ChoiceData(occasions, stacked, tuple(features), context, names, Regime.LAUNCH)
+        return ChoiceData(
+            occasions, stacked, tuple(features), context, names, Regime.LAUNCH, self.catalogue
+        )
 
 
 class _Slate:

@@ -1,0 +1,189 @@
+"""How fast a language model scores shelves, against this machine's own best matrix product.
+
+    python benchmarks/throughput.py [--repeats 5]
+
+Prints, for bfloat16 and float32 on one thread: operations of the linear layers and of attention per processor-second as
+a part of the best square matrix product (n = 1,024, 2,048, 4,096) of the same number format, measured in turns in one
+run; what a shared shelf saves when 16 customers stand before it; and what a second process adds, beside what a second
+process adds to a plain matrix product. Ratios of medians; the random weights of a fresh adapter are merged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from time import perf_counter, process_time
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+
+from malles.llm.backends.local import LocalBackend
+from malles.llm.encoding import Encoded, collate
+from malles.llm.prompt import Field, ShelfPrompt
+from malles.llm.reader import Reader, ReaderSettings
+
+SIZES = (1024, 2048, 4096)
+
+
+def shelf(seed: int, customer: int, alternatives: int = 20) -> ShelfPrompt:
+    """A shelf of one store, as one customer sees it: about 500 tokens, as on Complete Journey."""
+    rng, own = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1, customer])
+    lines, said = [], []
+    for _ in range(alternatives):
+        full, cut = rng.uniform(1, 9), rng.choice([0, 0, 0.2, 0.33])
+        line = [(Field.FRAME, "-"), (Field.NAME, f" {rng.integers(6, 64)} oz"), (Field.PRICE, f" {full * (1 - cut):.2f}")]
+        if cut:
+            line += [(Field.LIST_PRICE, f" was {full:.2f}"), (Field.DISCOUNT, f" -{cut:.0%}")]
+        lines.append((*line, (Field.CROWD, f" crowd {rng.integers(5, 20)}%")))
+        known = own.random() < 0.3
+        said.append(((Field.FRAME, "-"), (Field.HISTORY, f" habit {own.integers(1, 60)}% last trip" if known else " habit 2%")))
+    profile = ((Field.FRAME, "Customer:"), (Field.CUSTOMER, f" bought {own.integers(2, 30)} here, last 2 weeks ago, 44% on discount"))
+    return ShelfPrompt(((Field.FRAME, "Shelf:"), (Field.NAME, " soft drinks, cans")), tuple(lines), profile, tuple(said))
+
+
+def operations(reader: Reader, encoded: list[Encoded]) -> float:
+    """Multiply-adds times two of the linear layers and of attention (every pair of tokens, as computed)."""
+    linear = sum(p.numel() for n, p in reader.trunk.named_parameters() if n.startswith("layers.") and p.ndim == 2)
+    tokens = sum(len(e) for e in encoded)
+    pairs = sum(len(e) ** 2 for e in encoded)
+    return 2.0 * linear * tokens + 4.0 * reader.depth * reader.hidden * pairs
+
+
+def product_rate(dtype: torch.dtype) -> float:
+    """Operations per processor-second of the best square matrix product."""
+    best = 0.0
+    for n in SIZES:
+        a = torch.ones(n, n, dtype=dtype)
+        began = process_time()
+        a @ a
+        best = max(best, 2.0 * n**3 / (process_time() - began))
+    return best
+
+
+def part_of_peak(dtype: str, repeats: int) -> dict[str, float]:
+    """Scoring against the matrix product, in turns."""
+    reader = Reader(ReaderSettings(tuned_layers=0, dtype=dtype))
+    encoded = [reader.encoder.encode(shelf(s, 0)) for s in range(8)]
+    backend = LocalBackend(reader)
+    work = operations(reader, encoded)
+    kind = getattr(torch, dtype)
+    product_rate(kind), backend.utilities(encoded, share=False)
+    peaks, rates = [], []
+    for _ in range(repeats):
+        peaks.append(product_rate(kind))
+        began = process_time()
+        backend.utilities(encoded, share=False)
+        rates.append(work / (process_time() - began))
+    peak, rate = max(peaks), statistics.median(rates)
+    return {
+        "tokens_per_prompt": round(float(np.mean([len(e) for e in encoded])), 1),
+        "best_product_gflops": round(peak / 1e9, 1),
+        "scoring_gflops": round(rate / 1e9, 1),
+        "part_of_best_product": round(rate / peak, 3),
+        "decisions_per_processor_second": round(8 * rate / work, 2),
+    }
+
+
+def shared_shelf(repeats: int, customers: int = 16) -> dict[str, float]:
+    """Sixteen customers before one shelf, read together and each on its own."""
+    reader = Reader(ReaderSettings(tuned_layers=0))
+    torch.nn.init.normal_(reader.pointer.read.weight, std=0.1)  # a fresh pointer says zero to everything
+    encoded = [reader.encoder.encode(shelf(1, c)) for c in range(customers)]
+    backend = LocalBackend(reader)
+    times: dict[bool, list[float]] = {True: [], False: []}
+    answers = {}
+    for _ in range(repeats):
+        for share in (False, True):
+            began = process_time()
+            answers[share] = backend.utilities(encoded, share=share)
+            times[share].append(process_time() - began)
+    alone, together = (statistics.median(times[s]) for s in (False, True))
+    return {
+        "ratio": round(alone / together, 2),
+        "shared_tokens": int(encoded[0].shared),
+        "tokens": len(encoded[0]),
+        "largest_difference": round(float(max(np.abs(a - b).max() for a, b in zip(*answers.values(), strict=True))), 4),
+    }
+
+
+WORK = "--work"
+
+
+def work(kind: str, seconds: float) -> None:
+    """Score, or multiply, for some seconds of wall time; prints how often. Run in a process of its own."""
+    torch.set_num_threads(1)
+    if kind == "score":
+        reader = Reader(ReaderSettings(tuned_layers=0))
+        batch = collate([reader.encoder.encode(shelf(s, 0)) for s in range(4)])
+        run = lambda: reader.utilities(batch)  # noqa: E731
+    else:
+        a = torch.ones(1024, 1024, dtype=torch.bfloat16)
+        run = lambda: a @ a  # noqa: E731
+    with torch.inference_mode():
+        run()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        began, count = perf_counter(), 0
+        while perf_counter() - began < seconds:
+            run()
+            count += 1
+    print(count / (perf_counter() - began), flush=True)
+
+
+def rate_of(kind: str, processes: int, seconds: float = 5.0) -> float:
+    """Calls per second of so many processes at once."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, __file__, WORK, kind, str(seconds)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(processes)
+    ]
+    for p in started:
+        assert p.stdout is not None
+        p.stdout.readline()
+    total = 0.0
+    for p in started:
+        assert p.stdin is not None
+        p.stdin.write("go\n")
+        p.stdin.flush()
+    for p in started:
+        assert p.stdout is not None
+        total += float(p.stdout.readline())
+        p.wait()
+    return total
+
+
+def two_processes() -> dict[str, float | str]:
+    """What a second process adds to scoring and to a plain product."""
+    product = rate_of("product", 2) / rate_of("product", 1)
+    score = rate_of("score", 2) / rate_of("score", 1)
+    verdict = "measured" if product >= 1.9 else "not measurable: machine busy"
+    return {"scoring": round(score, 2), "matrix_product": round(product, 2), "verdict": verdict}
+
+
+def main() -> None:
+    """Measure, print."""
+    if len(sys.argv) > 1 and sys.argv[1] == WORK:
+        work(sys.argv[2], float(sys.argv[3]))
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    out = {
+        "bfloat16": part_of_peak("bfloat16", asked.repeats),
+        "float32": part_of_peak("float32", asked.repeats),
+        "shared_shelf": shared_shelf(asked.repeats),
+        "two_processes": two_processes(),
+    }
+    print(json.dumps(out, indent=1))
+
+
+if __name__ == "__main__":
+    main()
