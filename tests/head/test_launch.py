@@ -148,7 +148,7 @@ def test_wrong_data_is_answered_with_a_sentence(fitted):
 
 def test_numpy_and_pytorch_compute_the_same_utility(fitted):
     torch = pytest.importorskip("torch")
-    from malles.head.launch_training import _forward
+    from malles.head.launch_training import network_utility
 
     data, _ = drawn_choices(8, 30)
     products = products_of(data.occasions)
@@ -156,7 +156,9 @@ def test_numpy_and_pytorch_compute_the_same_utility(fitted):
     w = fitted.members[0]
     plain = member_utility(w, z, products)
     tensors = {k: torch.from_numpy(v) for k, v in w.items()}
-    twin = _forward(tensors, torch.from_numpy(z), torch.from_numpy(products), 0.0, torch.Generator()).numpy()
+    twin = network_utility(
+        tensors, torch.from_numpy(z), torch.from_numpy(products), 0.0, torch.Generator()
+    ).numpy()
     np.testing.assert_allclose(plain[products], twin[products], atol=1e-4)
 
 

@@ -126,7 +126,7 @@ def _fit_member(
         raise MissingExtra("fitting the launch head", "PyTorch", "torch") from error
     F, h = data.features.shape[2], settings.hidden
     generator = torch.Generator().manual_seed(seed)
-    w = _start(2 * F, h, generator)
+    w = network_start(2 * F, h, generator)
     chosen = data.occasions.chosen.astype(np.int64)
     category = data.occasions.category
     count = np.bincount(category[inside], minlength=int(category.max()) + 1)
@@ -145,7 +145,7 @@ def _fit_member(
             z = torch.from_numpy(relative_features(data.features[rows], products[rows], scale))
             present = torch.from_numpy(products[rows])
             z = z * _kept((len(rows), 1, F), settings.feature_dropout, generator).repeat(1, 1, 2)
-            utility = _forward(w, z, present, settings.dropout, generator)
+            utility = network_utility(w, z, present, settings.dropout, generator)
             loss = torch.nn.functional.cross_entropy(
                 utility, torch.from_numpy(chosen[rows]), reduction="none"
             )
@@ -165,7 +165,7 @@ def _fit_member(
     return best, tuple(losses)
 
 
-def _start(width: int, hidden: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+def network_start(width: int, hidden: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
     import torch
 
     def uniform(*shape: int) -> torch.Tensor:
@@ -190,7 +190,7 @@ def _kept(shape: tuple[int, ...], drop: float, generator: torch.Generator) -> to
     return kept
 
 
-def _forward(
+def network_utility(
     w: dict[str, torch.Tensor],
     z: torch.Tensor,
     present: torch.Tensor,
