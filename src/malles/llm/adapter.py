@@ -22,6 +22,8 @@ from malles.llm.reader import Reader, ReaderSettings
 from malles.llm.soft import load_soft, save_soft
 
 VERSION = 1
+BASE = ("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+"""Settings of a base model that an adapter is bound to."""
 
 
 def save_reader(reader: Reader, folder: Path, facts: Mapping[str, Any]) -> None:
@@ -46,6 +48,7 @@ def save_reader(reader: Reader, folder: Path, facts: Mapping[str, Any]) -> None:
         "version": VERSION,
         "reader": asdict(reader.settings),
         "hidden": reader.hidden,
+        "base": base_facts(reader.folder),
         "facts": dict(facts),
     }
     (folder / "reader.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -67,12 +70,19 @@ def load_reader(folder: Path, *, merged: bool = True) -> Reader:
     from safetensors.torch import load_file
 
     about = read_facts(folder)
-    settings = ReaderSettings(**{**about["reader"], "targets": tuple(about["reader"]["targets"])})
-    reader = Reader(settings)
     try:
-        if reader.hidden != about["hidden"]:
+        settings = ReaderSettings(**{**about["reader"], "targets": tuple(about["reader"]["targets"])})
+        width = int(about["hidden"])
+    except (KeyError, TypeError, ValueError) as problem:
+        raise ModelError(
+            f"{folder / 'reader.json'} is damaged ({problem}); fit the model again."
+        ) from problem
+    reader = Reader(settings)
+    _check_base(reader, about.get("base", {}), folder)
+    try:
+        if reader.hidden != width:
             raise ModelError(
-                f"{folder} was trained on a model of width {about['hidden']}, but {settings.model!r} has "
+                f"{folder} was trained on a model of width {width}, but {settings.model!r} has "
                 f"{reader.hidden}; name the model that its model card names."
             )
         with torch.no_grad():
@@ -81,17 +91,24 @@ def load_reader(folder: Path, *, merged: bool = True) -> Reader:
                 from peft import set_peft_model_state_dict
 
                 found = load_file(folder / "adapter_model.safetensors")
-                missing = set_peft_model_state_dict(reader.model, found)
-                if missing.unexpected_keys:
+                outcome: Any = set_peft_model_state_dict(reader.model, found)
+                if outcome.unexpected_keys:
                     raise ModelError(
                         f"{folder} changes layers that {settings.model!r} does not have, for example "
-                        f"{missing.unexpected_keys[0]}; name the model that its model card names."
+                        f"{outcome.unexpected_keys[0]}; name the model that its model card names."
+                    )
+                lacking = set(reader.adapter()) & set(outcome.missing_keys)
+                if lacking:
+                    raise ModelError(
+                        f"The adapter in {folder} lacks {len(lacking)} of its weights, for example "
+                        f"{min(lacking)}; fit it again or fetch it anew."
                     )
             if (folder / "soft.safetensors").exists():
                 load_soft(reader, folder)
     except (OSError, SafetensorError, RuntimeError, ValueError) as problem:
         raise ModelError(
-            f"The adapter in {folder} is damaged or incomplete ({str(problem)[:160]}); fit it again or fetch it anew."
+            f"The adapter in {folder} is damaged or incomplete ({str(problem)[:160]}); "
+            "fit it again or fetch it anew."
         ) from problem
     if merged and reader.tuned():
         reader.model = reader.model.merge_and_unload()
@@ -99,6 +116,22 @@ def load_reader(folder: Path, *, merged: bool = True) -> Reader:
     if reader.soft is not None:
         reader.soft.requires_grad_(not merged)
     return reader
+
+
+def base_facts(folder: Path) -> dict[str, Any]:
+    """What tells one base model from another, of its `config.json`."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return {name: config[name] for name in BASE if name in config}
+
+
+def _check_base(reader: Reader, expected: Mapping[str, Any], folder: Path) -> None:
+    found = base_facts(reader.folder)
+    for name, value in expected.items():
+        if found.get(name) != value:
+            raise ModelError(
+                f"{folder} was trained on a model with {name} = {value}, but {reader.settings.model!r} has "
+                f"{found.get(name)}; name the model that its model card names."
+            )
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -132,6 +165,7 @@ def _forget_paths(path: Path, model: str) -> None:
 
 def model_card(settings: ReaderSettings, facts: Mapping[str, Any]) -> str:
     """The model card as Markdown."""
+    adapted = ", ".join(settings.targets) if settings.tuned_layers else "none"
     lines = [
         "---",
         f"base_model: {settings.model}",
@@ -140,20 +174,20 @@ def model_card(settings: ReaderSettings, facts: Mapping[str, Any]) -> str:
         "---",
         "# A language model that has learnt to choose",
         "",
-        f"The first {settings.layers or 'all'} layers of `{settings.model}`, an adapter of rank {settings.rank} on the last "
-        f"{settings.tuned_layers} of them ({', '.join(settings.targets) if settings.tuned_layers else 'none'}), and a pointer "
-        f"readout of width {settings.width}; attention: {settings.attention}.",
+        f"The first {settings.layers or 'all'} layers of `{settings.model}`, an adapter of rank "
+        f"{settings.rank} on the last {settings.tuned_layers} of them ({adapted}), and a pointer readout of "
+        f"width {settings.width}; attention: {settings.attention}.",
         "",
         "| | |",
         "|---|---|",
     ]
     for name, value in facts.items():
         said = json.dumps(value) if isinstance(value, dict | list | tuple) else str(value)
-        lines.append(f"| {name.replace('_', ' ')} | {said.replace('|', '/')} |")
+        lines.append(f"| {name.replace('_', ' ')} | {' '.join(said.replace('|', '/').split())} |")
     lines += [
         "",
-        "Load with `malles.llm.adapter.load_reader(folder)`; the adapter alone loads with peft. It answers how these "
-        "customers chose in the past; it does not know causes.",
+        "Load with `malles.llm.adapter.load_reader(folder)`; the adapter alone loads with peft. It answers "
+        "how these customers chose in the past; it does not know causes.",
         "",
     ]
     return "\n".join(lines)

@@ -49,8 +49,8 @@ def align(
     """
     check_installed("a language model (hf)", "torch", "transformers", "peft")
     from malles.llm.reader import ReaderSettings
-    from malles.llm.training.losses import LossWeights
     from malles.llm.training.loop import TrainingSettings
+    from malles.llm.training.losses import LossWeights
 
     settings = AlignedSettings(
         reader=ReaderSettings(
@@ -101,10 +101,11 @@ def read_adapter(name: str, train: ChoiceData, load_skip: Callable[[Path], Choic
     if name == "shipped":
         data = train.catalogue.name if train.catalogue is not None else "unknown"
         folder = SHIPPED / data
-        if not folder.is_dir():
+        shipped = sorted(p.parent.name for p in SHIPPED.glob("*/reader.json"))
+        if data not in shipped:
             raise ModelError(
-                f"No adapter is shipped for the data set {data!r}, only for "
-                f'{", ".join(sorted(p.name for p in SHIPPED.iterdir() if p.is_dir()))}; set llm.adapter = "" to fit one.'
+                f"No adapter is shipped for the data set {data!r}, only for {', '.join(shipped)}; "
+                'set llm.adapter = "" to fit one.'
             )
     model = FittedAligned.load(folder, load_skip)
     if model.regime is not train.regime:

@@ -77,14 +77,19 @@ def attend(
 
 
 def _plain(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float, groups: int
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    scaling: float,
+    groups: int,
 ) -> torch.Tensor:
     """Attention by two batched products: query heads that share a key are stacked below each other."""
     n, heads, t, width = query.shape
     stacked = (query * scaling).reshape(n, heads // groups, groups * t, width)
     score = (stacked @ key.transpose(2, 3)).view(n, heads // groups, groups, t, key.shape[2])
     if mask.dtype == torch.bool:
-        score = score.masked_fill(~mask[:, :, None], -1e9)
+        score = score.masked_fill(~mask[:, :, None], max(-1e9, torch.finfo(score.dtype).min))
     else:
         score = score + mask[:, :, None]
     weight = torch.softmax(score, dim=-1).view(n, heads // groups, groups * t, key.shape[2])

@@ -1,4 +1,4 @@
-"""Choice data to examples of post-training: prompts, skip, teacher, and the same occasions at other prices."""
+"""Choice data to examples of post-training: prompts, skip, teacher, and the same at other prices."""
 
 from __future__ import annotations
 
@@ -63,14 +63,15 @@ def build_examples(
 
 
 def usual_units(data: ChoiceData) -> ndarray:
-    """Units the customer usually takes of each alternative: of the product, else of the category, else one."""
+    """Units the customer usually takes of an alternative: of the product, else of the category, else one."""
     names, context = data.feature_names, data.context_names
     if "own_mean_units" not in names:
         return np.ones(data.occasions.shape, np.float32)
     own = np.exp(data.feature("own_mean_units"))
     ever = data.feature("own_ever") > 0
     rest = np.exp(data.context[:, context.index("category_units")])[:, None]
-    return np.where(ever, own, rest).astype(np.float32)
+    usual: ndarray = np.where(ever, own, rest).astype(np.float32)
+    return usual
 
 
 def by_line(table: ndarray, available: ndarray, width: int, fill: float = 0.0) -> ndarray:

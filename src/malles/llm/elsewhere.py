@@ -1,4 +1,4 @@
-"""What other categories say of an alternative and of a customer, in words: for launches, which have no past."""
+"""What other categories say of an alternative and of a customer: for launches, which have no past."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ Two ways to attend:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -84,7 +84,8 @@ class Encoder:
         """Tokens of one piece."""
         found = self._pieces.get(text)
         if found is None:
-            found = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+            ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+            found = tuple(ids)  # a product called "<|im_end|>" is a name, not the end of a message
             if len(self._pieces) < 500_000:
                 self._pieces[text] = found
         return found
@@ -107,8 +108,9 @@ class Encoder:
             if len(short) <= self.longest:
                 return _shortened(short, len(full) - len(short))
         raise OccasionError(
-            f"A shelf of {len(prompt)} alternatives needs {len(short)} tokens even without names and history, "
-            f"but the context of the model is {self.longest}; offer fewer alternatives (occasions.slate_size)."
+            f"A shelf of {len(prompt)} alternatives needs {len(short)} tokens even without names and "
+            f"history, but the context of the model is {self.longest}; offer fewer alternatives "
+            "(occasions.slate_size)."
         )
 
     def _lay_out(self, prompt: ShelfPrompt) -> Encoded:
@@ -158,7 +160,9 @@ _SHORTER = (
     frozenset({Field.NAME, Field.HISTORY}),
     frozenset({Field.NAME, Field.HISTORY, Field.CUSTOMER, Field.CROWD}),
 )
-"""What is left out, one step after the other, when a prompt does not fit; whole fields of every line."""
+"""What is left out, one step after the other, when a prompt does not fit; whole fields of every line.
+
+A line without a price keeps its name: "buy nothing" must not become an empty line."""
 
 
 def _without(prompt: ShelfPrompt, fields: frozenset[Field]) -> ShelfPrompt:
@@ -167,7 +171,7 @@ def _without(prompt: ShelfPrompt, fields: frozenset[Field]) -> ShelfPrompt:
 
     return ShelfPrompt(
         prompt.opening,
-        tuple(cut(line) for line in prompt.shelf),
+        tuple(cut(line) if any(f is Field.PRICE for f, _ in line) else line for line in prompt.shelf),
         cut(prompt.customer),
         tuple(cut(line) for line in prompt.remarks),
         prompt.question,
@@ -175,7 +179,7 @@ def _without(prompt: ShelfPrompt, fields: frozenset[Field]) -> ShelfPrompt:
 
 
 def _shortened(short: Encoded, by: int) -> Encoded:
-    return Encoded(short.token, short.position, short.owner, short.field, short.end, short.shared, by)
+    return replace(short, shortened=by)
 
 
 def collate(prompts: Sequence[Encoded], *, multiple: int = 16) -> Batch:
@@ -213,6 +217,8 @@ def allowed(
     asked, seen = owner[:, :, None], owner[:, None, :]
     padding = seen == PADDED
     if attention == "causal":
-        return (before[None] & ~padding) | np.eye(T, dtype=bool)[None]
+        seen_by: ndarray = (before[None] & ~padding) | np.eye(T, dtype=bool)[None]
+        return seen_by
     open_ = (seen == SHARED) | (seen == asked) | (asked == ASKING)
-    return (before[None] & open_ & ~padding) | np.eye(T, dtype=bool)[None]
+    visible: ndarray = (before[None] & open_ & ~padding) | np.eye(T, dtype=bool)[None]
+    return visible

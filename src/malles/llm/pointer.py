@@ -11,10 +11,10 @@ starts from the skip. No letter has to be learnt, and any number of alternatives
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
+
+from malles.errors import UsageError
 
 
 class Pointer(nn.Module):
@@ -22,6 +22,10 @@ class Pointer(nn.Module):
 
     def __init__(self, hidden: int, width: int = 64, heads: int = 4) -> None:
         super().__init__()
+        if width % heads:
+            raise UsageError(
+                f"llm.width = {width} cannot be cut into {heads} heads; take a multiple of {heads}."
+            )
         self.norm = nn.LayerNorm(hidden)
         self.line = nn.Linear(hidden, width)
         self.ask = nn.Linear(hidden, width)
@@ -73,5 +77,6 @@ class Pointer(nn.Module):
             state: [..., 2 * width] from `forward`.
             usual: [...] logarithm of the units the customer usually takes.
         """
-        rate: Any = self.units(torch.cat([state, usual[..., None]], dim=-1))[..., 0]
-        return rate.clamp(-8.0, 6.0)
+        rate: torch.Tensor = self.units(torch.cat([state, usual[..., None]], dim=-1))[..., 0]
+        clamped: torch.Tensor = rate.clamp(-8.0, 6.0)
+        return clamped

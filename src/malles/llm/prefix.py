@@ -1,8 +1,8 @@
 """One shelf, many customers: opening and shelf are read once, each customer pays for its own words only.
 
-The prompt puts the shelf before the customer, so everyone who stands before the same shelf shares a prefix. Its
-keys and values are kept; a customer's suffix (profile, remarks, question) attends to them. The answers are those
-of reading every prompt from the start, up to rounding.
+The prompt puts the shelf before the customer, so everyone who stands before the same shelf shares a prefix.
+Its keys and values are kept; a customer's suffix (profile, remarks, question) attends to them. The answers
+are those of reading every prompt from the start, up to rounding.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class SharedShelf:
                 **{_cache_name(reader): cache},
                 use_cache=True,
             )
-        self.states = [(layer.keys, layer.values) for layer in cache.layers]
+        layers: list[Any] = cache.layers
+        self.states = [(layer.keys, layer.values) for layer in layers]
 
     def utilities(self, customers: Sequence[Encoded]) -> torch.Tensor:
         """V [customer, alternative] of customers before this shelf."""
@@ -78,7 +79,7 @@ class SharedShelf:
                 state[rows, _long(batch.last, reader)],
             )
             present = torch.from_numpy(batch.present).to(reader.device)
-            utility, _ = reader.pointer(lines, question, present)
+            utility: torch.Tensor = reader.pointer(lines, question, present)[0]
         return utility
 
 

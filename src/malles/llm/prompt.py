@@ -71,7 +71,8 @@ class ShelfPrompt:
     def __post_init__(self) -> None:
         if len(self.shelf) != len(self.remarks):
             raise ValueError(
-                f"A prompt has {len(self.shelf)} shelf lines and {len(self.remarks)} remarks; expected as many."
+                f"A prompt has {len(self.shelf)} shelf lines and {len(self.remarks)} remarks; "
+                "there must be as many."
             )
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from malles.errors import UsageError
 from malles.llm import attention
 from malles.llm.attention import Watch
 from malles.llm.encoding import Attention, Batch, Encoder, allowed
@@ -108,7 +110,9 @@ class Reader:
             layers_to_transform=tuned,
             layers_pattern="layers",
         )
-        return get_peft_model(model, config, autocast_adapter_dtype=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an older name
+            return get_peft_model(model, config, autocast_adapter_dtype=False)
 
     def tuned(self) -> list[int]:
         """Layers that the adapter changes."""
@@ -151,10 +155,10 @@ class Reader:
 def choose_dtype(asked: str, device: str = "cpu") -> torch.dtype:
     """The number format: as asked, or the one in which this machine multiplies matrices faster."""
     if asked != "auto":
-        found = getattr(torch, asked, None)
-        if found not in (torch.bfloat16, torch.float16, torch.float32):
-            raise ValueError(f"dtype {asked!r}: expected 'auto', 'bfloat16', 'float16' or 'float32'.")
-        return found
+        known = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+        if asked not in known:
+            raise UsageError(f"dtype = {asked!r}: expected 'auto', 'bfloat16', 'float16' or 'float32'.")
+        return known[asked]
     if device != "cpu":
         return torch.bfloat16
     return torch.bfloat16 if _seconds(torch.bfloat16) < _seconds(torch.float32) else torch.float32

@@ -6,23 +6,21 @@ import math
 
 import numpy as np
 
-from malles.llm.elsewhere import customer_elsewhere, elsewhere
+from malles.llm.elsewhere import Get, customer_elsewhere, elsewhere
 from malles.llm.prompt import Field, Line, Piece
 from malles.vocabulary import OUTSIDE, ChoiceData
 
 MOST_DEMOGRAPHICS = 4
 
 
-def remarks_of(
-    data: ChoiceData, row: int, columns: list[int], *, synonyms: bool = False
-) -> tuple[Line, ...]:
+def remarks_of(data: ChoiceData, row: int, columns: list[int], *, synonyms: bool = False) -> tuple[Line, ...]:
     """One line per column: habit, last purchase, price against what was paid, maker, size, others' switches.
 
     Only what stands out is said; an alternative of which nothing is known has the line "-".
     """
     get = _reader(data, row)
     habit = get("own_frequency")
-    lines = []
+    lines: list[Line] = []
     for j in columns:
         if data.occasions.product[row, j] == OUTSIDE:
             lines.append(((Field.FRAME, "-"),))
@@ -69,7 +67,7 @@ def customer_line(data: ChoiceData, row: int) -> Line:
     return ((Field.FRAME, "Customer:"), (Field.CUSTOMER, f" {said}"))
 
 
-def _reader(data: ChoiceData, row: int):  # type: ignore[no-untyped-def]
+def _reader(data: ChoiceData, row: int) -> Get:
     def get(name: str) -> np.ndarray | None:
         names = data.feature_names
         return data.features[row, :, names.index(name)] if name in names else None
@@ -86,15 +84,12 @@ def _percent(share: float) -> str:
     return f"{share:.0%}"
 
 
-def _own_purchases(get, j: int, synonyms: bool) -> list[str]:  # type: ignore[no-untyped-def]
+def _own_purchases(get: Get, j: int, synonyms: bool) -> list[str]:
     ever, lag = get("own_ever"), get("own_lag")
     if ever is None or lag is None or ever[j] < 0.5:
         return []
     trips = round(1 / max(float(lag[j]), 1e-3))
-    if trips == 1:
-        said = ["bought last time" if synonyms else "last trip"]
-    else:
-        said = [f"{trips} trips ago"]
+    said = ["bought last time" if synonyms else "last trip"] if trips == 1 else [f"{trips} trips ago"]
     change = get("price_to_last_paid")
     if change is not None and abs(float(change[j])) > 0.025:
         more = math.expm1(float(change[j]))
@@ -102,7 +97,7 @@ def _own_purchases(get, j: int, synonyms: bool) -> list[str]:  # type: ignore[no
     return said
 
 
-def _neighbours(get, j: int, synonyms: bool) -> list[str]:  # type: ignore[no-untyped-def]
+def _neighbours(get: Get, j: int, synonyms: bool) -> list[str]:
     said = []
     maker, size = get("maker_share"), get("size_share")
     if maker is not None and maker[j] >= 0.35:

@@ -42,9 +42,9 @@ REWORDINGS = tuple(Wording(m, p, s) for m, p, s in all_pairs((0, 1, 2), (False, 
 
 
 def clean_name(name: str, limit: int = MOST_NAME) -> str:
-    """A name from data as one short lower-case line without control characters.
+    r"""A name from data as one short lower-case line without control characters.
 
-    >>> clean_name("WHITE HANGING\\nHEART\\x00 T-LIGHT")
+    >>> clean_name("WHITE HANGING\nHEART\x00 T-LIGHT")
     'white hanging heart t-light'
     """
     text = "".join(c if c.isprintable() else " " for c in name)
@@ -79,7 +79,7 @@ class ChoicePrompts:
 
     @cached_property
     def _currency(self) -> str:
-        return self.catalogue.currency
+        return clean_name(self.catalogue.currency, 8).upper()
 
     def columns(self, row: int) -> list[int]:
         """Columns of an occasion's alternatives, in the order of its prompt's lines."""
@@ -97,13 +97,13 @@ class ChoicePrompts:
         )
 
     def _opening(self, row: int, wording: Wording) -> Line:
-        category = int(self.data.occasions.category[row])
-        names = self.catalogue.category_name
-        name = clean_name(names[category].replace("|", ","), 60) if 0 <= category < len(names) else "products"
-        return (
-            (Field.FRAME, "Choose from: " if wording.synonyms else "Shelf: "),
-            (Field.NAME, name),
-        )
+        name = clean_name(self._category(row).replace("|", ","), 60) or "products"
+        return ((Field.FRAME, "Choose from: " if wording.synonyms else "Shelf: "), (Field.NAME, name))
+
+    def _category(self, row: int) -> str:
+        """Name of the occasion's category; '' where it is not known."""
+        category, names = int(self.data.occasions.category[row]), self.catalogue.category_name
+        return names[category] if 0 <= category < len(names) else ""
 
     def _shelf_line(self, row: int, column: int, wording: Wording) -> Line:
         o = self.data.occasions
@@ -131,8 +131,7 @@ class ChoicePrompts:
 
     def _name(self, row: int, code: int) -> Line:
         products = self.catalogue.products
-        category = self.catalogue.category_name[int(self.data.occasions.category[row])]
-        spoken = set(clean_name(category, 200).replace("|", " ").split())
+        spoken = set(clean_name(self._category(row), 200).replace("|", " ").split())
         words = [w for w in clean_name(str(products.text[code]), 200).split() if w not in spoken]
         name = " ".join(words).replace("private label", "store brand")[:MOST_NAME].strip()
         return ((Field.NAME, f" {name}"),) if name else ()

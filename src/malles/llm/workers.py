@@ -1,7 +1,7 @@
 """One process per core: prompts are cut into blocks, every process reads its own copy of the model.
 
-Two threads inside one small model gain little (1.35 times, measured); two processes use both cores. The answers
-do not depend on how many there are: blocks are cut by prompt, not by worker.
+Two threads inside one small model gain little (1.35 times, measured); two processes use both cores. The
+answers do not depend on how many there are: blocks are cut by prompt, not by worker.
 """
 
 from __future__ import annotations

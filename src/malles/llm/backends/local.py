@@ -41,7 +41,7 @@ class LocalBackend:
 
     @classmethod
     def untuned(cls, model: str = "smollm2") -> LocalBackend:
-        """The model as it is: no adapter, a pointer that has learnt nothing; for `score_letters`, `complete`."""
+        """The model as it is: no adapter, an untaught pointer; for `score_letters` and `complete`."""
         return cls(Reader(ReaderSettings(model=model, tuned_layers=0, layers=1)), f"untuned:{model}")
 
     def score(self, prompts: Sequence[ShelfPrompt]) -> list[Scored]:
@@ -57,7 +57,7 @@ class LocalBackend:
     ) -> list[Float[ndarray, " alternative"]]:
         """V of the alternatives of every prompt.
 
-        Prompts before the same shelf share its reading if `share`; others of similar length are read together.
+        Prompts before the same shelf share its reading if `share`; others of like length are read together.
         """
         out: list[Any] = [None] * len(encoded)
         started, alone = process_time(), []
@@ -108,7 +108,9 @@ class LocalBackend:
             for k in range(rotations):
                 order = [(j + k * n // rotations) % n for j in range(n)]
                 text = prompt.reorder(order).lettered(LETTERS) + ASK
-                ids = torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]])
+                ids = torch.tensor(
+                    [tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]]
+                )
                 with torch.inference_mode():
                     logits = model(ids, use_cache=False, logits_to_keep=1).logits[0, -1].float()
                 p = torch.softmax(logits[letter[:n]], dim=0).numpy()
@@ -148,9 +150,16 @@ class LocalBackend:
             ids = tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
             )["input_ids"]
+            length, context = int(ids.shape[1]), int(getattr(model.config, "max_position_embeddings", 2048))
+            if length + max_tokens > context:
+                problem = f"{length} tokens and a reply of {max_tokens} do not fit into {context}"
+                replies.append(Completion("", problem, length, 0, "length"))
+                continue
             with torch.random.fork_rng(devices=[]), torch.inference_mode():
-                torch.manual_seed(seed * 1_000_003 + i)
-                sampled = {"do_sample": True, "temperature": temperature} if temperature > 0 else {"do_sample": False}
+                torch.manual_seed((seed * 1_000_003 + i) % 2**63)
+                sampled: dict[str, Any] = {"do_sample": temperature > 0}
+                if temperature > 0:
+                    sampled["temperature"] = temperature
                 out = model.generate(
                     ids,
                     attention_mask=torch.ones_like(ids),
@@ -193,5 +202,7 @@ def _log_softmax(v: Float[ndarray, " alternative"]) -> Float[ndarray, " alternat
 def _single(tokenizer: Any, text: str) -> int:
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     if len(ids) != 1:
-        raise ModelError(f"The tokenizer needs {len(ids)} tokens for {text!r}; letters cannot be scored with it.")
+        raise ModelError(
+            f"The tokenizer needs {len(ids)} tokens for {text!r}; letters cannot be scored with it."
+        )
     return int(ids[0])

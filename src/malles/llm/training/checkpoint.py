@@ -33,13 +33,14 @@ def save_checkpoint(
         "step": step,
         "weights": weights.name,
         "settings": asdict(settings),
+        "reader": optimizer.reader,
         "history": asdict(history),
     }
     with write_whole(folder / "checkpoint.json") as temporary:
         Path(temporary).write_text(json.dumps(about) + "\n")
-    for old in folder.glob("step-*.safetensors"):
+    for old in (*folder.glob("step-*.safetensors"), *folder.glob(".step-*.tmp")):
         if old != weights:
-            old.unlink()
+            old.unlink(missing_ok=True)
 
 
 def load_checkpoint(
@@ -61,16 +62,23 @@ def load_checkpoint(
     try:
         about: dict[str, Any] = json.loads(path.read_text())
         state = load_file(folder / about["weights"])
-        if about["version"] != VERSION or about["settings"] != json.loads(json.dumps(asdict(settings))):
+        same = about["settings"] == _plain(asdict(settings))
+        same = same and about.get("reader", _plain(optimizer.reader)) == _plain(optimizer.reader)
+        if about["version"] != VERSION or not same:
             raise ModelError(
                 f"{folder} holds a checkpoint of other settings or another version; "
                 "remove the folder to train anew, or go on with the same settings."
             )
-        optimizer.restore(state, about["step"])
-    except (OSError, ValueError, KeyError, SafetensorError) as problem:
+        history = about["history"]
+        history["valid"] = [(int(step), float(value)) for step, value in history["valid"]]
+        found = History(**history), int(about["step"])
+        optimizer.restore(state, found[1])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as problem:
         raise ModelError(
             f"The checkpoint in {folder} is damaged ({problem}); remove the folder to train anew."
         ) from problem
-    history = about["history"]
-    history["valid"] = [(int(step), float(value)) for step, value in history["valid"]]
-    return History(**history), int(about["step"])
+    return found
+
+
+def _plain(value: dict[str, Any]) -> Any:
+    return json.loads(json.dumps(value))

@@ -1,4 +1,4 @@
-"""What post-training learns from: prompts with a choice, a skip, perhaps a teacher, perhaps a changed price."""
+"""What post-training learns from: prompts with a choice, a skip, perhaps a teacher and changed prices."""
 
 from __future__ import annotations
 
@@ -44,12 +44,15 @@ class Examples:
         rows = np.asarray(rows)
         render = self.render
 
+        def again(row: int, wording: Wording = CANONICAL) -> ShelfPrompt:
+            return render(int(rows[row]), wording)
+
         def pick(table: ndarray | None) -> ndarray | None:
             return None if table is None else table[rows]
 
         return replace(
             self,
-            render=lambda row, wording=CANONICAL: render(int(rows[row]), wording),
+            render=again,
             chosen=self.chosen[rows],
             skip=self.skip[rows],
             group=self.group[rows],
@@ -70,4 +73,5 @@ def sampling_weights(group: Int32[ndarray, " example"], temperature: float) -> F
     """
     _, place, count = np.unique(group, return_inverse=True, return_counts=True)
     weight = count[place].astype(np.float64) ** (temperature - 1)
-    return (weight / weight.sum()).astype(np.float32)
+    chance: ndarray = (weight / weight.sum()).astype(np.float32)
+    return chance

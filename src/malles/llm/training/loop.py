@@ -1,4 +1,4 @@
-"""The loop of post-training: batches by counter-based draws, AdamW on float32 masters, checkpoints, early stop.
+"""The loop of post-training: counter-based batches, AdamW on float32 masters, checkpoints, early stop.
 
 Batch number s is a function of (seed, s) alone, so that a run that was killed goes on with the same batches,
 and its losses equal those of an unbroken run.
@@ -11,22 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import process_time
-from typing import Any
 
 import numpy as np
 import torch
 from numpy import ndarray
 
-from malles.llm.attention import Watch
-from malles.llm.encoding import Batch, Encoded, collate
-from malles.llm.prompt import Field
+from malles.errors import ModelError
+from malles.llm.encoding import collate
 from malles.llm.reader import Reader, pad
 from malles.llm.training import losses
+from malles.llm.training.batches import draw_lines, draw_rows, read_batch, watch_lines
 from malles.llm.training.checkpoint import load_checkpoint, save_checkpoint
 from malles.llm.training.examples import Examples, sampling_weights
 from malles.llm.training.losses import LossWeights
 from malles.llm.training.optimizer import Optimizer
-from malles.llm.wording import CANONICAL, REWORDINGS
+from malles.llm.wording import CANONICAL
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -64,7 +63,7 @@ class TrainingSettings:
     patience: int = 4
     """Looks without improvement after which training stops; 0: never."""
     seed: int = 0
-    loss: LossWeights = LossWeights()
+    loss: LossWeights = field(default_factory=LossWeights)
 
 
 @dataclass
@@ -96,7 +95,12 @@ def train(
         valid: if given, looked at every `settings.look` steps; the best weights are kept.
         folder: if given, checkpoints are written there, and training goes on from the last one.
         progress: called as `progress(step, steps, losses)`.
+
+    Raises:
+        ModelError: nothing can be learnt from these examples, the losses are no longer numbers, or the
+            checkpoint is damaged or of other settings.
     """
+    _check_learnable(examples, settings.loss)
     optimizer = Optimizer(reader, settings)
     history, start = History(), 0
     if folder is not None and (found := load_checkpoint(folder, optimizer, settings)) is not None:
@@ -108,12 +112,20 @@ def train(
     for _, value in history.valid:
         best, since = (value, 0) if value < best else (best, since + 1)
     for step in range(start, settings.steps):
+        if settings.patience and since >= settings.patience:
+            history.stopped = f"no better for {since} looks"
+            break
         spent = before + process_time() - began
         if settings.minutes and spent > 60 * settings.minutes:
             history.stopped = f"{settings.minutes:g} processor-minutes used"
             break
         pace = max(step / settings.steps, spent / (60 * settings.minutes) if settings.minutes else 0.0)
         parts = _step(reader, examples, settings, chance, step)
+        if not math.isfinite(parts["loss"]):
+            raise ModelError(
+                f"The loss of step {step + 1} is {parts['loss']}; lower llm.rate and llm.pointer_rate, or "
+                "look for features that are not finite."
+            )
         optimizer.step(_rate(pace))
         history.loss.append(parts["loss"])
         history.parts.append(parts)
@@ -130,17 +142,8 @@ def train(
                 optimizer.remember()
         if folder is not None and done % settings.checkpoint == 0:
             save_checkpoint(folder, optimizer, settings, history, done)
-        if settings.patience and since >= settings.patience:
-            history.stopped = f"no better for {since} looks"
-            break
     optimizer.finish()
     return history
-
-
-def draw_rows(chance: ndarray, settings: TrainingSettings, step: int) -> ndarray:
-    """Rows of batch number `step`: a function of the seed and the step."""
-    rng = np.random.default_rng([settings.seed, 11, step])
-    return np.minimum(np.searchsorted(chance, rng.random(settings.batch)), len(chance) - 1)
 
 
 def _step(
@@ -153,11 +156,11 @@ def _step(
     if weights.response > 0 and examples.changed is not None and rng.random() < settings.response:
         source = examples.changed
     twice = weights.consistency > 0 and rng.random() < settings.paired
-    drawn = [_draw(source, int(row), settings, rng) for row in rows]
-    batch, tables = _read(reader, source, rows, drawn, settings, rng)
-    watch = _watch(reader, batch) if weights.attention > 0 else None
+    drawn = [draw_lines(source, int(row), settings, rng) for row in rows]
+    batch, tables = read_batch(reader, source, rows, drawn, settings, rng)
+    watch = watch_lines(reader, batch) if weights.attention > 0 else None
     utility, state = reader.utilities(batch, watch)
-    present = torch.from_numpy(batch.present)
+    present = torch.from_numpy(batch.present).to(reader.device)
     total_utility = utility + tables.skip
     log_p = losses.log_probability(total_utility, present)
     found: dict[str, torch.Tensor] = {}
@@ -170,116 +173,65 @@ def _step(
             found["teacher"] = losses.teacher_loss(log_p, tables.teacher, present)
         if weights.quantity > 0 and tables.units is not None:
             picked = tables.chosen.clamp(min=0)
-            n = torch.arange(len(rows))
+            n = torch.arange(len(rows), device=reader.device)
             rate = reader.pointer.log_rate(state[n, picked], tables.usual[n, picked])
             found["quantity"] = losses.quantity_loss(rate, tables.units)
     elif tables.teacher is not None:
         found["response"] = losses.teacher_loss(log_p, tables.teacher, present)
     if twice:
-        again, _ = _read(reader, source, rows, drawn, settings, rng, force=True)
+        again, _ = read_batch(reader, source, rows, drawn, settings, rng, force=True)
         other, _ = reader.utilities(again)
         found["consistency"] = losses.consistency_loss(
             log_p, losses.log_probability(other + tables.skip, present), present
         )
     if watch is not None:
         offered = watch.one_hot.sum(dim=1) > 0
-        found["attention"] = losses.attention_loss(watch.mass, present, offered, losses.prior_vector())
-    loss = sum((getattr(weights, name) * value for name, value in found.items()), torch.zeros(()))
-    loss.backward()  # type: ignore[no-untyped-call]
+        found["attention"] = losses.attention_loss(
+            watch.mass, present, offered, losses.prior_vector().to(reader.device)
+        )
+    zero = torch.zeros((), device=reader.device)
+    loss = sum((getattr(weights, name) * value for name, value in found.items()), zero)
+    if found:  # with the loss `response` alone, steps at the prices of the data have nothing to learn
+        loss.backward()
     return {"loss": float(loss.detach()), **{name: float(v.detach()) for name, v in found.items()}}
 
 
-@dataclass(frozen=True)
-class _Tables:
-    skip: torch.Tensor
-    chosen: torch.Tensor
-    teacher: torch.Tensor | None
-    units: torch.Tensor | None
-    usual: Any
-
-
-def _draw(source: Examples, row: int, settings: TrainingSettings, rng: np.random.Generator) -> ndarray:
-    """Which lines of an occasion are read, in which order: the chosen one, and a sample of the others."""
-    count = len(source.render(row, CANONICAL))
-    order = rng.permutation(count)
-    most = settings.alternatives
-    if not most or count <= most:
-        return order
-    chosen = int(source.chosen[row])
-    if chosen >= 0:
-        others = order[order != chosen][: most - 1]
-        return rng.permutation(np.append(others, chosen))
-    return order[:most]
-
-
-def _read(
-    reader: Reader,
-    source: Examples,
-    rows: ndarray,
-    drawn: list[ndarray],
-    settings: TrainingSettings,
-    rng: np.random.Generator,
-    *,
-    force: bool = False,
-) -> tuple[Batch, _Tables]:
-    encoded: list[Encoded] = []
-    for row, order in zip(rows, drawn, strict=True):
-        reword = force or rng.random() < settings.rewording
-        wording = REWORDINGS[rng.integers(len(REWORDINGS))] if reword else CANONICAL
-        encoded.append(reader.encoder.encode(source.render(int(row), wording).reorder(list(order))))
-    batch = collate(encoded)
-    J = batch.present.shape[1]
-
-    def gather(table: ndarray | None, fill: float) -> torch.Tensor | None:
-        if table is None:
-            return None
-        return torch.from_numpy(pad([table[r][o] for r, o in zip(rows, drawn, strict=True)], J, fill))
-
-    chosen = np.array(
-        [
-            int(np.flatnonzero(order == source.chosen[row])[0]) if source.chosen[row] >= 0 else -1
-            for row, order in zip(rows, drawn, strict=True)
-        ]
-    )
-    skip = gather(source.skip, 0.0)
-    assert skip is not None
-    usual = gather(source.usual, 0.0)
-    units = None if source.units is None else torch.from_numpy(source.units[rows].astype(np.int64))
-    return batch, _Tables(
-        skip,
-        torch.from_numpy(chosen),
-        gather(source.teacher, -1e9),
-        units,
-        torch.zeros_like(skip) if usual is None else usual,
-    )
-
-
-def _watch(reader: Reader, batch: Batch) -> Watch:
-    """Look at the decision rows in the upper half of the layers."""
-    one_hot = np.eye(len(Field), dtype=np.float32)[batch.field]
-    one_hot *= (batch.owner > -3)[:, :, None]
-    return Watch(
-        torch.from_numpy(batch.end).long(),
-        torch.from_numpy(one_hot),
-        frozenset(range(reader.depth // 2, reader.depth)),
-    )
+def _check_learnable(examples: Examples, weights: LossWeights) -> None:
+    if not len(examples):
+        raise ModelError("There are no occasions to learn from; widen the training weeks or the data.")
+    needs = {
+        "choice": bool((examples.chosen >= 0).any()),
+        "close": bool((examples.chosen >= 0).any()),
+        "teacher": examples.teacher is not None,
+        "response": examples.changed is not None and examples.changed.teacher is not None,
+        "quantity": examples.units is not None,
+        "consistency": True,
+        "attention": True,
+    }
+    if not any(getattr(weights, name) > 0 and there for name, there in needs.items()):
+        raise ModelError(
+            "None of the losses can be computed from these examples: give the weight of `choice` (with known "
+            "choices) or `teacher` (with a fitted model) a number above 0 under [llm.losses]."
+        )
 
 
 def mean_loss(reader: Reader, examples: Examples, batch: int = 4) -> float:
-    """Mean −log P(chosen) of all examples, every alternative read, canonical words."""
-    total = 0.0
+    """Mean −log P(chosen) of all known choices, every alternative read, canonical words."""
+    total, known = 0.0, np.flatnonzero(examples.chosen >= 0)
     with torch.inference_mode():
-        for begin in range(0, len(examples), batch):
-            rows = range(begin, min(begin + batch, len(examples)))
-            encoded = [reader.encoder.encode(examples.render(row, CANONICAL)) for row in rows]
+        for begin in range(0, len(known), batch):
+            rows = known[begin : begin + batch]
+            encoded = [reader.encoder.encode(examples.render(int(row), CANONICAL)) for row in rows]
             made = collate(encoded)
             utility, _ = reader.utilities(made)
             J = made.present.shape[1]
-            skip = torch.from_numpy(pad([examples.skip[r][: len(e.end)] for r, e in zip(rows, encoded, strict=True)], J))
-            log_p = losses.log_probability(utility + skip, torch.from_numpy(made.present))
-            chosen = torch.from_numpy(examples.chosen[list(rows)].astype(np.int64))
+            given = [examples.skip[row][: len(e.end)] for row, e in zip(rows, encoded, strict=True)]
+            log_p = losses.log_probability(
+                utility.cpu() + torch.from_numpy(pad(given, J)), torch.from_numpy(made.present)
+            )
+            chosen = torch.from_numpy(examples.chosen[rows].astype(np.int64))
             total -= float(log_p.gather(1, chosen[:, None]).sum())
-    return total / max(len(examples), 1)
+    return total / max(len(known), 1)
 
 
 def _rate(pace: float) -> float:

@@ -1,12 +1,12 @@
 """The losses of post-training, each a number per batch; weights stand in `LossWeights`, 0 switches one off.
 
-    choice        −log P(chosen)                            the choice likelihood, contrastive over the set
-    close         −log σ(V_chosen − V_rival)                rival: the likeliest other alternative
-    teacher       KL(teacher ‖ P)                           soft targets of a classical model, same prices
-    response      KL(teacher' ‖ P') under changed prices    so the model answers a price as the teacher does
-    quantity      r − (units − 1) log r                     Poisson units beyond the first
-    consistency   JS(P, P of a rewording)                   never between different prices
-    attention     KL(A ‖ A*)                                decision rows' attention over fields, and a prior
+choice        −log P(chosen)                            the choice likelihood, contrastive over the set
+close         −log σ(V_chosen − V_rival)                rival: the likeliest other alternative
+teacher       KL(teacher ‖ P)                           soft targets of a classical model, same prices
+response      KL(teacher' ‖ P') under changed prices    so the model answers a price as the teacher does
+quantity      r − (units − 1) log r                     Poisson units beyond the first
+consistency   JS(P, P of a rewording)                   never between different prices
+attention     KL(A ‖ A*)                                decision rows' attention over fields, and a prior
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ PRIOR = {
 
 
 def log_probability(utility: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-    """log P [prompt, alternative]; very negative without an alternative."""
+    """Logarithm of P [prompt, alternative]; very negative without an alternative."""
     return torch.log_softmax(utility.masked_fill(~present, -1e9), dim=1)
 
 
@@ -105,10 +105,10 @@ def attention_loss(
     """
     target = (prior * offered).clamp(min=1e-6)
     target = (target / target.sum(dim=1, keepdim=True)).log()[:, None]
-    total = torch.zeros((), dtype=torch.float32)
-    for a in mass:
-        a = a.clamp(min=1e-6)
-        a = a / a.sum(dim=2, keepdim=True)
+    total = torch.zeros((), device=prior.device)
+    for seen in mass:
+        floored = seen.clamp(min=1e-6)
+        a = floored / floored.sum(dim=2, keepdim=True)
         divergence = (a * (a.log() - target)).sum(dim=2)
         total = total + (divergence * present).sum() / present.sum()
     return total / max(len(mass), 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,6 +23,7 @@ class Optimizer:
 
     def __init__(self, reader: Reader, settings: TrainingSettings) -> None:
         self.settings = settings
+        self.reader = asdict(reader.settings)
         self.weights: dict[str, torch.nn.Parameter] = {
             **{f"adapter.{k}": v for k, v in reader.adapter().items()},
             **{f"pointer.{k}": v for k, v in reader.pointer.named_parameters()},
@@ -39,7 +41,10 @@ class Optimizer:
     def step(self, pace: float) -> None:
         """One step at `pace` times the largest rates; gradients are used up."""
         gradient = {k: v.grad.float() for k, v in self.weights.items() if v.grad is not None}
-        norm = torch.sqrt(sum((g * g).sum() for g in gradient.values()) + 1e-12)
+        square = (
+            torch.stack([(g * g).sum() for g in gradient.values()]).sum() if gradient else torch.zeros(())
+        )
+        norm = torch.sqrt(square + 1e-12)
         scale = torch.clamp(LARGEST_NORM / norm, max=1.0)
         self.count += 1
         one, two = 1 - BETAS[0] ** self.count, 1 - BETAS[1] ** self.count
