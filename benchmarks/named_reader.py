@@ -22,7 +22,6 @@ import numpy as np
 import torch
 
 from malles.data.named_lines import load_named_lines
-from malles.evaluation.bootstrap import paired_interval
 from malles.llm.backends.local import LocalBackend
 from malles.llm.prompt import Field, Line, ShelfPrompt
 from malles.llm.reader import Reader, ReaderSettings, pad
@@ -78,6 +77,18 @@ def make_examples(
     return Examples(
         renderer(part, basket=basket), part.chosen.astype(np.int32), skip.astype(np.float32), group.astype(np.int32)
     )
+
+
+def read_skips(path: Path, context: str, n: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Utilities (with sales, with hidden sales) of all occasions by name; `none` is zero everywhere."""
+    if not path.is_file():
+        raise SystemExit(f"There is no {path}; make it with: python benchmarks/named_products.py --data FILE")
+    with np.load(path) as kept:
+        found = {
+            name: (kept[f"{context}/{name}/warm"], kept[f"{context}/{name}/cold"]) for name in ("numeric", "head")
+        }
+    zero = np.zeros((n, 20), np.float32)
+    return {**found, "none": (zero, zero)}
 
 
 CELLS = (("B", "B", True), ("C cold", "C", True), ("A0 cold", "A0", True), ("C", "C", False))

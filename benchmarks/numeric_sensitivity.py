@@ -24,8 +24,10 @@ import numpy as np
 import torch
 
 from malles.data.synthetic import MarketSettings, Truth, generate_market
+from malles.llm.attention import Watch
 from malles.llm.backends.local import LocalBackend
-from malles.llm.prompt import Field, Line, ShelfPrompt
+from malles.llm.encoding import collate
+from malles.llm.prompt import ECONOMIC, Field, Line, ShelfPrompt
 from malles.llm.reader import Reader, ReaderSettings
 from malles.llm.training.examples import Examples
 from malles.llm.training.loop import History, TrainingSettings, train
@@ -57,7 +59,6 @@ DASH: Line = ((Field.FRAME, "-"),)
 def game(kind: str, n: int, rng: np.random.Generator) -> Examples:
     """Occasions of 'cheapest' or 'favourite' with the right answer."""
     price = np.round(rng.uniform(1, 5, (n, 6)), 2)
-    price += np.argsort(rng.random((n, 6)), axis=1) * 0.0
     names = np.argsort(rng.random((n, 6)), axis=1)
     cheapest = price.argmin(axis=1)
     favourite = rng.integers(0, 6, n)
@@ -231,12 +232,101 @@ def fit(examples: Examples, settings: TrainingSettings, reader: ReaderSettings, 
     return LocalBackend(made), history
 
 
+VARIANTS = {
+    "choices only": LossWeights(choice=1.0),
+    "choices, teacher, response": LossWeights(choice=0.3, teacher=1.0, response=1.0),
+    "choices, teacher, response, attention prior": LossWeights(
+        choice=0.3, teacher=1.0, response=1.0, attention=0.1
+    ),
+}
+
+
+def judge_market(seed: int, minutes: float, shape: ReaderSettings, untuned: LocalBackend) -> dict[str, object]:
+    """One synthetic market: elasticities and held-out likelihood of every variant, of the logit, and untuned."""
+    _, truth = generate_market(MarketSettings(customers=400), seed=seed)
+    market = Market(truth)
+    order = np.random.default_rng([seed, 3]).permutation(len(market.chosen))
+    late, early = np.sort(order[:600]), np.sort(order[600:])
+    examples = market.examples(early, np.random.default_rng([seed, 4]))
+    test = market.examples(late, np.random.default_rng([seed, 5]))
+    teacher = Logit(market, early)
+
+    def logit_share(category: int, price: np.ndarray) -> np.ndarray:
+        none = np.zeros((1, len(price)))
+        return np.exp(teacher.log_probability(np.array([category]), price[None], none)[0])
+
+    rows: dict[str, object] = {"fitted logit": judge(*elasticities(logit_share, truth))}
+    rows["untuned letters"] = judge(*elasticities(backend_shares(untuned, market, letters=True), truth))
+    chosen = test.chosen
+    losses = {
+        "fitted logit": -teacher.log_probability(market.category[late], market.price[late], market.display[late])[
+            np.arange(len(late)), chosen
+        ]
+    }
+    errors: dict[str, np.ndarray] = {}
+    for name, loss in VARIANTS.items():
+        settings = TrainingSettings(
+            steps=100_000, batch=8, alternatives=0, minutes=minutes * 0.97, rate=1.5e-3, seed=seed, loss=loss
+        )
+        backend, history = fit(examples, settings, shape, name)
+        found, true = elasticities(backend_shares(backend, market), truth)
+        scored = backend.score([test.render(i, CANONICAL) for i in range(len(test))])
+        losses[name] = np.array(
+            [-s.log_probability[c] for s, c in zip(scored, chosen, strict=True)]  # type: ignore[index]
+        )
+        errors[name] = np.abs(found - true) / np.abs(true)
+        rows[name] = {
+            **judge(found, true),
+            "held_out_log_loss": round(float(losses[name].mean()), 4),
+            "attention_on_price_and_discount": price_attention(backend.reader, test),
+            "processor_seconds": round(history.seconds, 1),
+            "examples": len(history.loss) * settings.batch,
+        }
+        print(name, rows[name], file=sys.stderr, flush=True)
+    rows["untuned attention on price and discount"] = price_attention(Reader(shape, seed=seed), test)
+    rows["held-out log-loss of the logit"] = round(float(losses["fitted logit"].mean()), 4)
+    on, off = (f"choices, teacher, response{end}" for end in (", attention prior", ""))
+    rows["attention prior, on minus off"] = {
+        "log_loss": interval(losses[on] - losses[off], seed),
+        "relative_elasticity_error": interval(errors[on] - errors[off], seed),
+    }
+    rows["teacher and response, on minus off"] = {
+        "log_loss": interval(losses[off] - losses["choices only"], seed),
+        "relative_elasticity_error": interval(errors[off] - errors["choices only"], seed),
+    }
+    return rows
+
+
+def interval(gap: np.ndarray, seed: int, draws: int = 1000) -> list[float]:
+    """Mean with a bootstrap interval (95 %)."""
+    rng = np.random.default_rng([seed, 7])
+    means = gap[rng.integers(0, len(gap), (draws, len(gap)))].mean(axis=1)
+    return [round(float(x), 4) for x in (gap.mean(), *np.quantile(means, [0.025, 0.975]))]
+
+
+def price_attention(reader: Reader, examples: Examples, count: int = 60) -> float:
+    """Part of the decision rows' attention that lies on price, list price and discount, upper half of the layers."""
+    total = 0.0
+    with torch.inference_mode():
+        for i in range(count):
+            batch = collate([reader.encoder.encode(examples.render(i, CANONICAL))])
+            one_hot = np.eye(len(Field), dtype=np.float32)[batch.field] * (batch.owner > -3)[:, :, None]
+            watch = Watch(
+                torch.from_numpy(batch.end).long(),
+                torch.from_numpy(one_hot.astype(np.float32)),
+                frozenset(range(reader.depth // 2, reader.depth)),
+            )
+            reader.utilities(batch, watch)
+            total += float(np.mean([m[0][:, list(ECONOMIC)].sum(dim=1).mean() for m in watch.mass]))
+    return round(total / count, 4)
+
+
 def main() -> None:
     """Train, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", nargs="+", default=["cheapest", "favourite", "market"])
     parser.add_argument("--minutes", type=float, default=3.0)
-    parser.add_argument("--market-minutes", type=float, default=10.0)
+    parser.add_argument("--market-minutes", type=float, default=7.0)
     parser.add_argument("--markets", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--layers", type=int, default=SHALLOW.layers)
@@ -261,37 +351,7 @@ def main() -> None:
         }
         print(kind, out[kind], file=sys.stderr, flush=True)
     for k in range(asked.markets if "market" in asked.tasks else 0):
-        seed = asked.seed + k
-        _, truth = generate_market(MarketSettings(customers=400), seed=seed)
-        market = Market(truth)
-        rng = np.random.default_rng([seed, 3])
-        examples = market.examples(np.arange(len(market.chosen)), rng)
-        teacher = Logit(market, np.arange(len(market.chosen)))
-
-        def logit_share(category: int, price: np.ndarray, teacher=teacher) -> np.ndarray:  # type: ignore[no-untyped-def]
-            none = np.zeros((1, len(price)))
-            return np.exp(teacher.log_probability(np.array([category]), price[None], none)[0])
-
-        rows: dict[str, object] = {
-            "fitted logit": judge(*elasticities(logit_share, truth)),
-            "untuned letters": judge(*elasticities(backend_shares(untuned, market, letters=True), truth)),
-        }
-        for name, loss in {
-            "choices only": LossWeights(choice=1.0),
-            "choices, teacher, response": LossWeights(choice=0.3, teacher=1.0, response=1.0),
-        }.items():
-            settings = TrainingSettings(
-                steps=100_000, batch=8, alternatives=0, minutes=asked.market_minutes * 0.97, rate=1.5e-3,
-                seed=seed, loss=loss,
-            )  # fmt: skip
-            backend, history = fit(examples, settings, shape, name)
-            rows[name] = {
-                **judge(*elasticities(backend_shares(backend, market), truth)),
-                "processor_seconds": round(history.seconds, 1),
-                "examples": len(history.loss) * settings.batch,
-            }
-            print(name, rows[name], file=sys.stderr, flush=True)
-        out[f"market {seed}"] = rows
+        out[f"market {asked.seed + k}"] = judge_market(asked.seed + k, asked.market_minutes, shape, untuned)
     print(json.dumps(out, indent=1))
 
 

@@ -11,6 +11,7 @@ the fitted model may teach it instead.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -67,7 +68,7 @@ class AlignedSettings:
 
         Args:
             train: occasions with known choices, and the catalogue they are of.
-            valid: later occasions; the temperature is fitted on at most 300 of them.
+            valid: later occasions; without a skip the temperature is fitted on 300 of them.
             group: category of every training occasion, for balanced batches and honest skips.
             folder: checkpoints are kept there; training goes on from the last one.
             progress: called as `progress(step, steps, loss)`.
@@ -109,6 +110,8 @@ class AlignedSettings:
             wordings=self.wordings,
             load_skip=self.load_skip,
         )
+        if self.skip:  # what is added to has its temperature already
+            return made
         return replace(made, temperature=find_temperature(made, late))
 
     def _rows(self, n: int) -> ndarray:
@@ -175,6 +178,8 @@ class FittedAligned:
     """Decision-neutral rewordings that an answer is averaged over."""
     name: str = "hf"
     load_skip: Callable[[Path], ChoiceModel] | None = field(default=None, repr=False)
+    source: Path | None = field(default=None, repr=False)
+    """Folder that the model was read from; saving it again copies that folder."""
 
     def predict(self, data: ChoiceData, progress: Any = None) -> Float[ndarray, "occasion alternative"]:
         """Choice probabilities; the average over rewordings if there are several."""
@@ -212,7 +217,7 @@ class FittedAligned:
             self.reader.soft.attach(prompts.catalogue.products.embeddings)
 
     def units(self, data: ChoiceData) -> Float[ndarray, "occasion alternative"]:
-        """Expected units of every alternative, given that it is bought: 1 + Poisson mean of the quantity head."""
+        """Expected units of an alternative, given that it is bought: 1 + the mean of the quantity head."""
         import torch
 
         from malles.llm.encoding import collate
@@ -234,6 +239,9 @@ class FittedAligned:
         """Write adapter, pointer, model card and skip to a new folder."""
         from malles.llm.adapter import save_reader
 
+        if self.source is not None:
+            shutil.copytree(self.source, folder)
+            return
         folder.mkdir(parents=True, exist_ok=False)
         save_reader(self.reader, folder, self.facts)
         about = {
@@ -284,12 +292,14 @@ class FittedAligned:
             temperature,
             int(about.get("wordings", 1)),
             load_skip=load_skip,
+            source=folder,
         )
 
 
 def log_of(probability: ndarray) -> ndarray:
     """Natural logarithm with a floor of 1e-9."""
-    return np.log(np.maximum(probability, 1e-9)).astype(np.float32)
+    found: ndarray = np.log(np.maximum(probability, 1e-9)).astype(np.float32)
+    return found
 
 
 def softmax(utility: ndarray, available: ndarray) -> ndarray:

@@ -11,6 +11,7 @@ from malles.engines import find_engine, load_engine
 from malles.journal import Step
 from malles.occasions.splits import category_groups
 from malles.road import Road
+from malles.store import remove
 
 CODE = ("data", "occasions", "vocabulary", "profiles", "choice", "baselines", "head", "engines")
 LANGUAGE = ("llm",)
@@ -48,15 +49,18 @@ def _fit(road: Road, name: str) -> ChoiceModel:
     train, valid = road.features("train"), road.features("valid")
     title = f"fitting {name}"
     road.tell(title)
-    return find_engine(name, road.config.occasions.regime).fit(
+    checkpoints = road.run.folder / "checkpoints" / name
+    fitted = find_engine(name, road.config.occasions.regime).fit(
         train,
         valid,
         category_groups(road.catalogue)[train.occasions.category],
         seed=road.config.models.seed,
         tell=lambda done, total: road.tell(title, done, total),
         options=road.config.llm,
-        folder=road.run.folder / "checkpoints" / name,
+        folder=checkpoints,
     )
+    remove(checkpoints)
+    return fitted
 
 
 def _save(model: Any, folder: Path) -> None:
