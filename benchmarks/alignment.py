@@ -1,11 +1,12 @@
-"""Aligned language models on the frozen valid split of choice benchmark v1 (2,000 `lite` occasions), regime `full`.
+"""Aligned language models on the frozen valid split of choice benchmark v1 (2,000 `lite` occasions), regime
+`full`.
 
-    python benchmarks/alignment.py [--models complete_journey complete_journey_text] [--untuned 300] [--reworded 300]
+    python benchmarks/alignment.py [--models NAME ...] [--untuned 300] [--reworded 300]
 
-Beside the shipped adapters stand the conditional logit and LightGBM, fitted here on all 208,250 training occasions,
-the set model that the adapters carry, and the untuned language model asked for a letter. Prints likelihood, hit rate
-and paired differences; the stability under reordered shelves and rewordings; the attention of the decision rows on
-price and discount before and after alignment; processor-seconds.
+Beside the shipped adapters stand the conditional logit and LightGBM, fitted here on all 208,250 training
+occasions, the set model that the adapters carry, and the untuned language model asked for a letter.
+Prints likelihood, hit rate and paired differences; the stability under reordered shelves and rewordings;
+the attention of the decision rows on price and discount before and after alignment; processor-seconds.
 
 `--models` takes names of shipped adapters or folders; `malles fit configs/align.toml` makes one.
 """
@@ -47,7 +48,9 @@ from malles.vocabulary import ChoiceData, Regime
 
 def main() -> None:
     """Score everything on the same occasions."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", nargs="*", default=["complete_journey", "complete_journey_text"])
     parser.add_argument("--classical", nargs="*", default=["conditional_logit", "lightgbm"])
     parser.add_argument("--untuned", type=int, default=300, help="occasions that the untuned model answers")
@@ -87,7 +90,9 @@ def main() -> None:
             d for d in table["differences"] if d["metric"] in ("log_loss", "hit_rate_score")
         ]
         out["scores"] = [
-            s for s in table["scores"] if s["metric"] in ("log_loss", "hit_rate_score", "top_calibration_error")
+            s
+            for s in table["scores"]
+            if s["metric"] in ("log_loss", "hit_rate_score", "top_calibration_error")
         ]
     if asked.untuned:
         out["untuned"] = untuned(valid, asked.untuned, asked.seed, answers, asked.draws)

@@ -2,9 +2,10 @@
 
     python benchmarks/launch_reader.py [--folds 5] [--minutes 2.5] [--sample 73000]
 
-In each fold the groups of the fold are left out of everything: the conditional logits, the launch head, and the
-post-training, whose skip is crossed over groups inside the remaining ones. Scored on the `lite` occasions of weeks 41 to
-44, regime `launch`. Two logits stand beside: on what stands on the shelf label alone, and on all launch features.
+In each fold the groups of the fold are left out of everything: the conditional logits, the launch head,
+and the post-training, whose skip is crossed over groups inside the remaining ones. Scored on the `lite`
+occasions of weeks 41 to 44, regime `launch`. Two logits stand beside: on what stands on the shelf label
+alone, and on all launch features.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ from malles.occasions.build import build_occasions
 from malles.occasions.catalogue import build_catalogue
 from malles.occasions.splits import build_split, category_groups
 from malles.profiles.launch import build_launch_features
-from malles.vocabulary import ChoiceData
+from malles.vocabulary import ChoiceData, Regime
 
 LABEL = (
     "log_price", "log_list_price", "log_unit_price", "log_amount", "amount_known", "discount", "discounted",
-    "price_position", "unit_price_position", "gap_to_cheapest", "is_cheapest", "display", "mailer", "mailer_page",
-    "coupon", "private_label",
+    "price_position", "unit_price_position", "gap_to_cheapest", "is_cheapest", "display", "mailer",
+    "mailer_page", "coupon", "private_label",
 )  # fmt: skip
 """What a shelf label and the mailer say: the ordinary practitioner's launch logit."""
 
@@ -46,7 +47,9 @@ LOGIT = {"hidden": 0, "members": 2, "dropout": 0.0, "feature_dropout": 0.0, "rat
 
 def main() -> None:
     """Fit without the fold, score on it, pool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sample", type=int, default=73_000)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=2.5)
@@ -89,12 +92,17 @@ def main() -> None:
         model = align(
             options, part, valid.take(held[:0]), of,
             fit_skip=lambda a, b, g, fold: LAUNCH_HEAD.fit(a, b, g, seed=asked.seed + 1 + fold),
-            load_skip=lambda folder: load_engine(folder, "head", part.regime), seed=asked.seed,
+            load_skip=lambda folder: load_engine(folder, "head", Regime.LAUNCH), seed=asked.seed,
         )  # fmt: skip
         keep("hf + launch head", model.predict(valid.take(held)), began)
         assert model.skip is not None
         keep("launch head", model.skip.predict(valid.take(held)), time.process_time())
-        print(f"fold {f + 1} of {asked.folds}", {k: round(v, 1) for k, v in seconds.items()}, file=sys.stderr, flush=True)
+        print(
+            f"fold {f + 1} of {asked.folds}",
+            {k: round(v, 1) for k, v in seconds.items()},
+            file=sys.stderr,
+            flush=True,
+        )
     out: dict[str, object] = {"processor_seconds_per_fold": {k: round(v, 1) for k, v in seconds.items()}}
     for reference in ("logit, shelf label", "logit, launch features", "launch head"):
         table = compare_models(answers, later, reference, np.random.default_rng(asked.seed)).to_dict()

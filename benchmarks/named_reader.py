@@ -1,11 +1,12 @@
 """A language model that reads product names, on the named-products occasions (Online Retail, year 1).
 
-    python benchmarks/named_products.py --data FOLDER        first: builds the occasions and the heads' utilities
-    python benchmarks/named_reader.py --data FOLDER --skip numeric [--minutes 14]
+    python benchmarks/named_products.py --data FILE   first: the heads' utilities
+    python benchmarks/named_reader.py --data FILE --skip numeric [--minutes 14]
 
-The reader sees names of the basket, of the history and of the twenty offers; prices reach it through the skip:
-`numeric` (prices and sales only), `head` (the best similarity head) or `none`. Scored on all test occasions of the
-cells asked for; differences to the skip alone are paired, clustered by customer and by product, the wider shown.
+The reader sees names of the basket, of the history and of the twenty offers; prices reach it through the
+skip: `numeric` (prices and sales only), `head` (the best similarity head) or `none`. Scored on all test
+occasions of the cells asked for; differences to the skip alone are paired, clustered by customer and by
+product, the wider shown.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ MOST_BASKET, MOST_HISTORY = 14, 4
 
 
 def renderer(occasions: NamedOccasions, *, basket: bool):  # type: ignore[no-untyped-def]
-    """Row and wording to prompt: what the customer has stands first, so that offers can be compared with it."""
+    """Row and wording to prompt: what the customer has stands first; offers are compared with it."""
     names = [clean_name(n, 34) for n in occasions.names]
 
     def some(codes: np.ndarray, most: int) -> str:
@@ -58,10 +59,17 @@ def renderer(occasions: NamedOccasions, *, basket: bool):  # type: ignore[no-unt
     return render
 
 
-def views(occasions: NamedOccasions, split: str, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+def views(
+    occasions: NamedOccasions, split: str, rng: np.random.Generator, count: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(row, cold) of the occasions that the reader learns from: B and A0 with hidden sales most of all."""
     parts = []
-    for regime, cold, share in (("A", False, 0.10), ("A0", False, 0.15), ("A0", True, 0.40), ("B", True, 0.35)):
+    for regime, cold, share in (
+        ("A", False, 0.10),
+        ("A0", False, 0.15),
+        ("A0", True, 0.40),
+        ("B", True, 0.35),
+    ):
         rows = np.flatnonzero(occasions.of(split, regime))
         parts.append((rng.choice(rows, int(count * share)), np.full(int(count * share), cold)))
     row, cold = (np.concatenate(p) for p in zip(*parts, strict=True))
@@ -75,7 +83,10 @@ def make_examples(
     """Examples of some rows, with the skip that belongs to each."""
     part = occasions.take(rows)
     return Examples(
-        renderer(part, basket=basket), part.chosen.astype(np.int32), skip.astype(np.float32), group.astype(np.int32)
+        renderer(part, basket=basket),
+        part.chosen.astype(np.int32),
+        skip.astype(np.float32),
+        group.astype(np.int32),
     )
 
 
@@ -85,7 +96,8 @@ def read_skips(path: Path, context: str, n: int) -> dict[str, tuple[np.ndarray, 
         raise SystemExit(f"There is no {path}; make it with: python benchmarks/named_products.py --data FILE")
     with np.load(path) as kept:
         found = {
-            name: (kept[f"{context}/{name}/warm"], kept[f"{context}/{name}/cold"]) for name in ("numeric", "head")
+            name: (kept[f"{context}/{name}/warm"], kept[f"{context}/{name}/cold"])
+            for name in ("numeric", "head")
         }
     zero = np.zeros((n, 20), np.float32)
     return {**found, "none": (zero, zero)}
@@ -102,13 +114,17 @@ def log_loss(utility: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return found
 
 
-def wider(gap: np.ndarray, customer: np.ndarray, product: np.ndarray, seed: int, draws: int = 1000) -> list[float]:
+def wider(
+    gap: np.ndarray, customer: np.ndarray, product: np.ndarray, seed: int, draws: int = 1000
+) -> list[float]:
     """Mean, and the wider of the two 95 % intervals: customers resampled, target products resampled."""
     intervals = []
     for cluster in (customer, product):
         _, code = np.unique(cluster, return_inverse=True)
         total, count = np.bincount(code, gap), np.bincount(code)
-        weight = np.random.default_rng([seed, 8]).multinomial(len(total), np.full(len(total), 1 / len(total)), draws)
+        weight = np.random.default_rng([seed, 8]).multinomial(
+            len(total), np.full(len(total), 1 / len(total)), draws
+        )
         means = (weight @ total) / (weight @ count)
         intervals.append(np.quantile(means, [0.025, 0.975]))
     low, high = max(intervals, key=lambda i: i[1] - i[0])
@@ -117,7 +133,9 @@ def wider(gap: np.ndarray, customer: np.ndarray, product: np.ndarray, seed: int,
 
 def main() -> None:
     """Train on March to July, score on September to November."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="the Online Retail file")
     parser.add_argument("--utilities", type=Path, default=Path("runs/named-products/utilities.npz"))
     parser.add_argument("--skip", choices=["numeric", "head", "none"], default="numeric")
@@ -138,12 +156,14 @@ def main() -> None:
     skip = np.where(cold[:, None], chosen_skip[1][rows], chosen_skip[0][rows])
     examples = make_examples(occasions, rows, skip, cold, basket=basket)
     reader = Reader(
-        ReaderSettings(layers=asked.layers, tuned_layers=asked.tuned, targets=("q_proj", "v_proj", "o_proj", "down_proj")),
+        ReaderSettings(
+            layers=asked.layers, tuned_layers=asked.tuned, targets=("q_proj", "v_proj", "o_proj", "down_proj")
+        ),
         seed=asked.seed,
     )
     settings = TrainingSettings(
-        steps=100_000, batch=4, alternatives=20, minutes=asked.minutes, rate=8e-4, pointer_rate=1.5e-3, balance=1.0,
-        rewording=0.0, averaging=0.99, seed=asked.seed, loss=LossWeights(choice=1.0),
+        steps=100_000, batch=4, alternatives=20, minutes=asked.minutes, rate=8e-4, pointer_rate=1.5e-3,
+        balance=1.0, rewording=0.0, averaging=0.99, seed=asked.seed, loss=LossWeights(choice=1.0),
     )  # fmt: skip
     seen: list[float] = []
 
@@ -169,10 +189,15 @@ def main() -> None:
         losses = {"hf": log_loss(words + base[asked.skip], chosen)}
         losses |= {f"{name} alone": log_loss(v, chosen) for name, v in base.items() if name != "none"}
         losses |= stacked(words + base[asked.skip], base["head"], chosen, part.customer)
-        cell: dict[str, object] = {"occasions": len(part), "log_loss": {n: round(float(v.mean()), 4) for n, v in losses.items()}}
+        cell: dict[str, object] = {
+            "occasions": len(part),
+            "log_loss": {n: round(float(v.mean()), 4) for n, v in losses.items()},
+        }
         cell["hit_rate_hf"] = round(float(((words + base[asked.skip]).argmax(axis=1) == chosen).mean()), 4)
         target = part.bought()
-        cell["hf - numeric alone"] = wider(losses["hf"] - losses["numeric alone"], part.customer, target, asked.seed)
+        cell["hf - numeric alone"] = wider(
+            losses["hf"] - losses["numeric alone"], part.customer, target, asked.seed
+        )
         cell["head with hf - head alone"] = wider(
             losses["head with hf"] - losses["head alone"], part.customer, target, asked.seed
         )
@@ -181,8 +206,10 @@ def main() -> None:
     print(json.dumps(out, indent=1))
 
 
-def stacked(words: np.ndarray, head: np.ndarray, chosen: np.ndarray, customer: np.ndarray) -> dict[str, np.ndarray]:
-    """Head and reader with two weights, fitted on one half of the customers and scored on the other, both ways."""
+def stacked(
+    words: np.ndarray, head: np.ndarray, chosen: np.ndarray, customer: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Head and reader with two weights, fitted on one half of the customers, scored on the other."""
     from scipy.optimize import minimize
 
     half = customer % 2 == 0
@@ -196,7 +223,9 @@ def stacked(words: np.ndarray, head: np.ndarray, chosen: np.ndarray, customer: n
                 [1.0, 0.0][: len(tables)],
                 method="Nelder-Mead",
             ).x
-            out[name][~inside] = log_loss(sum(a * t[~inside] for a, t in zip(fit, tables, strict=True)), chosen[~inside])
+            out[name][~inside] = log_loss(
+                sum(a * t[~inside] for a, t in zip(fit, tables, strict=True)), chosen[~inside]
+            )
     return out
 
 

@@ -1,11 +1,11 @@
 """Does a language model that reads prices react to them as buyers do? Known answers, text only.
 
-    python benchmarks/numeric_sensitivity.py [--tasks cheapest favourite market] [--minutes 3] [--market-minutes 10]
+    python benchmarks/numeric_sensitivity.py [--tasks cheapest favourite market] [--minutes 3]
 
 cheapest    six prices, the cheapest is bought
 favourite   six prices and a favourite, bought unless another is cheaper by more than 0.60
-market      a synthetic market of known tastes; own-price elasticities of the aligned model against the true ones,
-            from choices alone and with a fitted logit as teacher of price responses; the untuned model beside it
+market      a synthetic market of known tastes; own-price elasticities of the aligned model against the
+            true ones, from choices alone, with a fitted logit as teacher, with an attention prior; untuned
 
 Trained on drawn occasions, judged on others; processor-seconds are those of the training loop.
 """
@@ -105,11 +105,11 @@ class Market:
 
     def line(self, category: int, j: int, price: float, display: bool, wording: Wording) -> Line:
         """One product."""
-        return price_line(
-            f"product {j + 1}", price, float(self.list_price[category, j]), display, wording
-        )
+        return price_line(f"product {j + 1}", price, float(self.list_price[category, j]), display, wording)
 
-    def render_at(self, category: int, price: np.ndarray, display: np.ndarray, wording: Wording) -> ShelfPrompt:
+    def render_at(
+        self, category: int, price: np.ndarray, display: np.ndarray, wording: Wording
+    ) -> ShelfPrompt:
         """A shelf at given prices."""
         J = len(price)
         return ShelfPrompt(
@@ -125,7 +125,9 @@ class Market:
         teacher = Logit(self, rows)
         changed = price.copy()
         j = rng.integers(0, price.shape[1], len(rows))
-        changed[np.arange(len(rows)), j] *= rng.choice([0.6, 0.75, 0.85, 0.9, 0.95, 1.05, 1.1, 1.2, 1.35], len(rows))
+        changed[np.arange(len(rows)), j] *= rng.choice(
+            [0.6, 0.75, 0.85, 0.9, 0.95, 1.05, 1.1, 1.2, 1.35], len(rows)
+        )
         changed = np.round(changed, 2)
 
         def table(p: np.ndarray) -> np.ndarray:
@@ -167,7 +169,7 @@ class Logit:
             self.parameters[c] = minimize(loss, np.zeros(J + 1), jac=True, method="BFGS").x
 
     def log_probability(self, category: np.ndarray, price: np.ndarray, display: np.ndarray) -> np.ndarray:
-        """log P [occasion, alternative]."""
+        """Log P [occasion, alternative]."""
         J = price.shape[1]
         b = np.stack([self.parameters[int(c)] for c in category])
         v = np.concatenate([np.zeros((len(b), 1)), b[:, : J - 1]], axis=1)
@@ -197,7 +199,7 @@ def elasticities(share_at, truth: Truth, step: float = 0.10) -> tuple[np.ndarray
 
 
 def judge(found: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """Median relative error and part with the right sign, over alternatives with a true |elasticity| >= 0.2."""
+    """Median relative error and part with the right sign, where the true |elasticity| >= 0.2."""
     clear = np.abs(true) >= 0.2
     error = np.abs(found - true)[clear] / np.abs(true[clear])
     return {
@@ -220,7 +222,9 @@ def backend_shares(backend: LocalBackend, market: Market, *, letters: bool = Fal
     return share
 
 
-def fit(examples: Examples, settings: TrainingSettings, reader: ReaderSettings, title: str) -> tuple[LocalBackend, History]:
+def fit(
+    examples: Examples, settings: TrainingSettings, reader: ReaderSettings, title: str
+) -> tuple[LocalBackend, History]:
     """A fresh reader, trained."""
     made = Reader(reader, seed=settings.seed)
 
@@ -241,8 +245,10 @@ VARIANTS = {
 }
 
 
-def judge_market(seed: int, minutes: float, shape: ReaderSettings, untuned: LocalBackend) -> dict[str, object]:
-    """One synthetic market: elasticities and held-out likelihood of every variant, of the logit, and untuned."""
+def judge_market(
+    seed: int, minutes: float, shape: ReaderSettings, untuned: LocalBackend
+) -> dict[str, object]:
+    """One synthetic market: elasticities and held-out likelihood of every variant."""
     _, truth = generate_market(MarketSettings(customers=400), seed=seed)
     market = Market(truth)
     order = np.random.default_rng([seed, 3]).permutation(len(market.chosen))
@@ -259,9 +265,9 @@ def judge_market(seed: int, minutes: float, shape: ReaderSettings, untuned: Loca
     rows["untuned letters"] = judge(*elasticities(backend_shares(untuned, market, letters=True), truth))
     chosen = test.chosen
     losses = {
-        "fitted logit": -teacher.log_probability(market.category[late], market.price[late], market.display[late])[
-            np.arange(len(late)), chosen
-        ]
+        "fitted logit": -teacher.log_probability(
+            market.category[late], market.price[late], market.display[late]
+        )[np.arange(len(late)), chosen]
     }
     errors: dict[str, np.ndarray] = {}
     for name, loss in VARIANTS.items():
@@ -305,7 +311,7 @@ def interval(gap: np.ndarray, seed: int, draws: int = 1000) -> list[float]:
 
 
 def price_attention(reader: Reader, examples: Examples, count: int = 60) -> float:
-    """Part of the decision rows' attention that lies on price, list price and discount, upper half of the layers."""
+    """Part of the decision rows' attention on price, list price and discount."""
     total = 0.0
     with torch.inference_mode():
         for i in range(count):

@@ -2,10 +2,11 @@
 
     python benchmarks/throughput.py [--repeats 5]
 
-Prints, for bfloat16 and float32 on one thread: operations of the linear layers and of attention per processor-second as
-a part of the best square matrix product (n = 1,024, 2,048, 4,096) of the same number format, measured in turns in one
-run; what a shared shelf saves when 16 customers stand before it; and what a second process adds, beside what a second
-process adds to a plain matrix product. Ratios of medians; the random weights of a fresh adapter are merged.
+Prints, for bfloat16 and float32 on one thread: operations of the linear layers and of attention per
+processor-second as a part of the best square matrix product (n = 1,024, 2,048, 4,096) of the same number
+format, measured in turns in one run; what a shared shelf saves when 16 customers stand before it; and
+what a second process adds, beside what a second process adds to a plain matrix product. Ratios of
+medians; the random weights of a fresh adapter are merged.
 """
 
 from __future__ import annotations
@@ -37,19 +38,35 @@ def shelf(seed: int, customer: int, alternatives: int = 20) -> ShelfPrompt:
     lines, said = [], []
     for _ in range(alternatives):
         full, cut = rng.uniform(1, 9), rng.choice([0, 0, 0.2, 0.33])
-        line = [(Field.FRAME, "-"), (Field.NAME, f" {rng.integers(6, 64)} oz"), (Field.PRICE, f" {full * (1 - cut):.2f}")]
+        line = [
+            (Field.FRAME, "-"),
+            (Field.NAME, f" {rng.integers(6, 64)} oz"),
+            (Field.PRICE, f" {full * (1 - cut):.2f}"),
+        ]
         if cut:
             line += [(Field.LIST_PRICE, f" was {full:.2f}"), (Field.DISCOUNT, f" -{cut:.0%}")]
         lines.append((*line, (Field.CROWD, f" crowd {rng.integers(5, 20)}%")))
         known = own.random() < 0.3
-        said.append(((Field.FRAME, "-"), (Field.HISTORY, f" habit {own.integers(1, 60)}% last trip" if known else " habit 2%")))
-    profile = ((Field.FRAME, "Customer:"), (Field.CUSTOMER, f" bought {own.integers(2, 30)} here, last 2 weeks ago, 44% on discount"))
-    return ShelfPrompt(((Field.FRAME, "Shelf:"), (Field.NAME, " soft drinks, cans")), tuple(lines), profile, tuple(said))
+        said.append(
+            (
+                (Field.FRAME, "-"),
+                (Field.HISTORY, f" habit {own.integers(1, 60)}% last trip" if known else " habit 2%"),
+            )
+        )
+    profile = (
+        (Field.FRAME, "Customer:"),
+        (Field.CUSTOMER, f" bought {own.integers(2, 30)} here, last 2 weeks ago, 44% on discount"),
+    )
+    return ShelfPrompt(
+        ((Field.FRAME, "Shelf:"), (Field.NAME, " soft drinks, cans")), tuple(lines), profile, tuple(said)
+    )
 
 
 def operations(reader: Reader, encoded: list[Encoded]) -> float:
     """Multiply-adds times two of the linear layers and of attention (every pair of tokens, as computed)."""
-    linear = sum(p.numel() for n, p in reader.trunk.named_parameters() if n.startswith("layers.") and p.ndim == 2)
+    linear = sum(
+        p.numel() for n, p in reader.trunk.named_parameters() if n.startswith("layers.") and p.ndim == 2
+    )
     tokens = sum(len(e) for e in encoded)
     pairs = sum(len(e) ** 2 for e in encoded)
     return 2.0 * linear * tokens + 4.0 * reader.depth * reader.hidden * pairs
@@ -108,7 +125,9 @@ def shared_shelf(repeats: int, customers: int = 16) -> dict[str, float]:
         "ratio": round(alone / together, 2),
         "shared_tokens": int(encoded[0].shared),
         "tokens": len(encoded[0]),
-        "largest_difference": round(float(max(np.abs(a - b).max() for a, b in zip(*answers.values(), strict=True))), 4),
+        "largest_difference": round(
+            float(max(np.abs(a - b).max() for a, b in zip(*answers.values(), strict=True))), 4
+        ),
     }
 
 
@@ -140,7 +159,10 @@ def rate_of(kind: str, processes: int, seconds: float = 5.0) -> float:
     """Calls per second of so many processes at once."""
     started = [
         subprocess.Popen(
-            [sys.executable, __file__, WORK, kind, str(seconds)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, WORK, kind, str(seconds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for _ in range(processes)
     ]
@@ -172,7 +194,9 @@ def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] == WORK:
         work(sys.argv[2], float(sys.argv[3]))
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=5)
     asked = parser.parse_args()
     torch.set_num_threads(1)
