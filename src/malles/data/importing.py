@@ -17,6 +17,7 @@ from malles.data.files import read_file
 from malles.data.records import REFUSED, Records
 from malles.data.schema import IMPORTABLE, Table, find_table
 from malles.data.values import read_values
+from malles.data.vectors import vector_columns, vector_faults, vector_length
 from malles.errors import DataError, ReconciliationError, UsageError, did_you_mean
 from malles.vocabulary import Promotion
 
@@ -286,6 +287,14 @@ def _finish(
     else:
         key = table.removesuffix("s")
         refuse(~pl.col(key).is_first_distinct(), "repeated key", key)
+        for name in vector_columns(frame):
+            for cause, hit in vector_faults(name, length := vector_length(frame[name])).items():
+                refuse(hit, cause, name)
+            if length:
+                known = len(frame) - frame[name].null_count()
+                notes.append(
+                    f"{name}: an embedding of {length} numbers, known of {known:,} of {len(frame):,} products"
+                )
     empty = pl.DataFrame(
         schema={"_row": pl.Int64, "_file": pl.Int32, "_cause": pl.String, "_column": pl.String}
     )

@@ -32,6 +32,8 @@ class Table:
     columns: tuple[Column, ...]
     attributes: bool = False
     """Whether further columns are kept as attributes."""
+    vectors: bool = False
+    """Whether further columns that hold lists of numbers are kept as embeddings."""
 
     def column(self, name: str) -> Column:
         """One column by name."""
@@ -118,7 +120,9 @@ TRANSACTIONS = Table(
 
 PRODUCTS = Table(
     "products",
-    "One row per product; further columns are kept as attributes.",
+    "One row per product; further columns are kept as attributes. A further column of a Parquet file that "
+    "holds lists of numbers, all of one length, is an embedding (of an image, of a text); null where there "
+    "is none.",
     (
         Column("product", "key", True, "", "product code", _PRODUCT),
         Column("department", "text", False, "", "coarsest level of the hierarchy", ("division", "section")),
@@ -134,6 +138,7 @@ PRODUCTS = Table(
         ),
     ),
     attributes=True,
+    vectors=True,
 )
 
 CUSTOMERS = Table(

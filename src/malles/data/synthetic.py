@@ -5,7 +5,7 @@ One customer i on one trip in store s and week t, for category c:
     P(buys in c)   = sigmoid(incidence[0] + incidence[1] * inventory[i, c] + incidence[2] * deepest
     discount[c, s, t])
     V[i, j]        = constant[j] + taste[i, j] + price_coefficient[i] * price[j, s, t]
-                     + display_effect * display[j, s, t] + feedback * share[j, t - 1]
+                     + display_effect * display[j, s, t] + feedback * share[j, t - 1] + b[i] · v[j]
     P(j | buys)    = exp(V[i, j]) / sum over k in c of exp(V[i, k])
     units          = 1 + Poisson(units[0] * exp(units[1] * discount of j))
 
@@ -18,7 +18,7 @@ this one sees (mean field).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -65,6 +65,20 @@ class MarketSettings:
     discount_depth: tuple[float, float] = (0.1, 0.4)
     display_chance: tuple[float, float] = (0.05, 0.4)
     """Of a product without and with a discount."""
+    constant_spread: float = 0.8
+    """Standard deviation of a product's constant."""
+    vector_size: int = 0
+    """Length of the products' vectors v[j], in the column `embedding`; 0: no vectors."""
+    vector_taste: tuple[float, float] = (1.0, 1.0)
+    """Taste for the vectors: V[i, j] += b[i] · v[j]. Standard deviation over products of the part that all
+    customers share, and of a customer's own part."""
+    vector_missing: float = 0.0
+    """Part of the products whose vector the data set does not tell."""
+    new_products: int = 0
+    """Of the products of a category, the last so many come to the shelf later: the first of them in week
+    `new_week` (from 0), each of the others `new_every` weeks after the one before."""
+    new_week: int = 0
+    new_every: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,13 @@ class Truth:
     trip_chance: Float[ndarray, "trip category"]
     """P(buys in category)."""
     trip_bought: Bool[ndarray, "trip category"]
+    vector: Float[ndarray, "product dimension"] | None = None
+    vector_taste: Float[ndarray, "customer dimension"] | None = None
+    """b[i]; `taste` holds b[i] · v[j] too."""
+
+    def offered(self, week: int | ndarray) -> Bool[ndarray, "... product"]:
+        """Which products are on the shelf in a week (from 0), or in weeks."""
+        return np.asarray(np.asarray(week)[..., None] >= first_weeks(self.settings))
 
     def products_of(self, category: int) -> Int[ndarray, " alternative"]:
         """Products of a category, in order."""
@@ -119,6 +140,7 @@ class Truth:
             "chosen": np.searchsorted(inside, self.product[rows]),
             "customer": self.customer[rows],
             "units": self.units[rows],
+            "available": self.offered(t)[:, inside],
         }
 
     def choice_probability(
@@ -178,19 +200,25 @@ def generate_market(settings: MarketSettings | None = None, *, seed: int) -> tup
     rng = np.random.default_rng(seed)
     count = s.categories * s.products
     category = np.repeat(np.arange(s.categories), s.products)
-    constant = rng.normal(0.0, 0.8, count)
+    constant = rng.normal(0.0, s.constant_spread, count)
     constant -= constant[np.arange(s.categories) * s.products][category]
     list_price = np.round(rng.uniform(1.5, 4.0, count), 2)
     coefficient = rng.normal(s.price_coefficient, s.price_spread, s.customers)
     taste = rng.normal(0.0, s.taste_spread, (s.customers, count))
+    vector, vector_taste = draw_vectors(s, count, seed)
+    if vector is not None and vector_taste is not None:
+        taste = taste + vector_taste @ vector.T
+    on_shelf = np.arange(s.weeks)[:, None] >= first_weeks(s)
     use_rate = rng.uniform(*s.use_rate, (s.customers, s.categories))
     home_store = rng.integers(0, s.stores, s.customers)
 
     shape = (s.weeks, s.stores, count)
     cut = rng.uniform(*s.discount_depth, shape) * (rng.random(shape) < s.discount_chance)
+    cut *= on_shelf[:, None]
     price = np.round(list_price * (1 - cut), 2)
     discount = 1 - price / list_price
     display = rng.random(shape) < np.where(cut > 0, s.display_chance[1], s.display_chance[0])
+    display &= on_shelf[:, None]
 
     inventory = rng.uniform(0.0, 2.0, (s.customers, s.categories))
     share = np.full(count, 1.0 / s.products)
@@ -218,6 +246,7 @@ def generate_market(settings: MarketSettings | None = None, *, seed: int) -> tup
                 + coefficient[i, None] * price[t][np.ix_(store, inside)]
             )
             v += s.display_effect * display[t][np.ix_(store, inside)] + s.feedback * share[inside]
+            v[:, ~on_shelf[t, inside]] = -np.inf
             p = _softmax(v)
             taken = np.minimum((p.cumsum(axis=1) < rng.random((len(i), 1))).sum(axis=1), s.products - 1)
             product = inside[taken]
@@ -241,7 +270,31 @@ def generate_market(settings: MarketSettings | None = None, *, seed: int) -> tup
         s, seed, category, constant, list_price, coefficient, taste, use_rate, price, display, seen,
         customer, week, store, product, units, taken_chance, *visited,
     )  # fmt: skip
+    truth = replace(truth, vector=vector, vector_taste=vector_taste)
     return _dataset(truth, rng), truth
+
+
+def first_weeks(s: MarketSettings) -> Int[ndarray, " product"]:
+    """Week from which each product is on the shelf.
+
+    >>> late = MarketSettings(categories=1, products=4, new_products=2, new_week=9, new_every=3)
+    >>> first_weeks(late).tolist()
+    [0, 0, 9, 12]
+    """
+    late = np.arange(s.products) - (s.products - s.new_products)
+    return np.tile(np.where(late >= 0, s.new_week + late * s.new_every, 0), s.categories)
+
+
+def draw_vectors(s: MarketSettings, count: int, seed: int) -> tuple[ndarray | None, ndarray | None]:
+    """Vectors of the products and tastes of the customers for them, from draws of their own."""
+    if not s.vector_size:
+        return None, None
+    rng = np.random.default_rng([seed, 5])
+    vector = rng.normal(0.0, 1.0, (count, s.vector_size))
+    shared = rng.normal(0.0, 1.0, s.vector_size)
+    shared *= s.vector_taste[0] / np.linalg.norm(shared)
+    own = rng.normal(0.0, s.vector_taste[1] / np.sqrt(s.vector_size), (s.customers, s.vector_size))
+    return vector, shared + own
 
 
 def _dataset(truth: Truth, rng: np.random.Generator) -> DataSet:
@@ -277,6 +330,10 @@ def _dataset(truth: Truth, rng: np.random.Generator) -> DataSet:
             "text": [f"category {c + 1} product {j % s.products + 1}" for j, c in enumerate(truth.category)],
         }
     )
+    if truth.vector is not None:
+        told = np.random.default_rng([truth.seed, 6]).random(count) >= s.vector_missing
+        vectors = pl.Series("embedding", truth.vector.tolist(), pl.List(pl.Float32))
+        products = products.with_columns(pl.when(pl.Series(told)).then(vectors).alias("embedding"))
     rank = truth.price_coefficient.argsort().argsort()
     customers = pl.DataFrame(
         {

@@ -11,6 +11,7 @@ import polars as pl
 
 from malles.data.columns import ColumnMap
 from malles.data.schema import Table
+from malles.data.vectors import as_vectors, is_vector
 from malles.errors import SchemaError
 
 FORMATS = (
@@ -65,6 +66,8 @@ def read_values(
                 "another column."
             )
         kind = column.kind if column else "text"
+        if column is None and table.vectors and is_vector(raw.dtype):
+            kind = "vector"
         try:
             value = _read_kind(raw, kind, settings, file=file, source=source)
         except pl.exceptions.PolarsError:
@@ -112,6 +115,8 @@ def read_values(
 
 
 def _read_kind(raw: pl.Series, kind: str, settings: ColumnMap, *, file: str, source: str) -> pl.Series:
+    if kind == "vector":
+        return as_vectors(raw)
     if raw.dtype.is_nested() or raw.dtype in (pl.Object, pl.Duration):
         raise pl.exceptions.InvalidOperationError(str(raw.dtype))
     if kind in ("time", "date"):

@@ -8,6 +8,7 @@ from jaxtyping import Float32, Int32
 from numpy import ndarray
 
 from malles.data.sizes import read_amount
+from malles.occasions.embeddings import build_embeddings
 from malles.vocabulary import Products
 
 PRIVATE = ("private", "private label", "own brand", "own label", "store brand")
@@ -51,6 +52,7 @@ def build_products(
         size=_dense(table, "size")[0],
         amount=build_amounts(_text(table, "size")),
         text=label.rename("text"),
+        embeddings=build_embeddings(table),
     ), group_name
 
 
