@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from numpy import ndarray
 
 from malles.errors import MissingExtra, ModelError, OccasionError
 from malles.head import network
+from malles.head.vectors import PREFIX, VectorProjection, fit_projection
 from malles.vocabulary import ChoiceData, Regime
 
 VERSION = 1
@@ -78,10 +79,14 @@ class HeadSettings:
             raise ModelError(
                 "No training occasion has a known choice among its alternatives; nothing to learn."
             )
+        projection, names = fit_projection(train), train.feature_names
+        if projection is not None:
+            train, valid = projection.add(train), projection.add(valid)
         start = prepare(self, train, usable)
         parameters = train_parameters(self, start, train, usable, progress)
         fitted = start.with_parameters(parameters)
-        return fitted.with_temperature(find_temperature(fitted, valid))
+        fitted = fitted.with_temperature(find_temperature(fitted, valid))
+        return replace(fitted, feature_names=names, projection=projection)
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,8 @@ class FittedHead:
     context_scale: Float32[ndarray, " context"] = field(repr=False)
     temperature: float = 1.0
     name: str = "head"
+    projection: VectorProjection | None = field(default=None, repr=False)
+    """What makes features of the products' embedding vectors, if they have any."""
 
     def predict(self, data: ChoiceData) -> Float[ndarray, "occasion alternative"]:
         """Choice probabilities given that the customer buys; unavailable columns are exactly 0.
@@ -127,6 +134,8 @@ class FittedHead:
     def utility(self, data: ChoiceData, chunk: int = 256) -> Float32[ndarray, "occasion alternative"]:
         """Systematic utilities V before the temperature."""
         self._check(data)
+        if self.projection is not None:
+            data = self.projection.add(data)
         out = np.zeros(data.occasions.shape, np.float32)
         open_ = offered(data)
         columns = np.flatnonzero(open_.any(axis=0))
@@ -149,7 +158,7 @@ class FittedHead:
     ) -> tuple[Float32[ndarray, "occasion alternative input"], Float32[ndarray, "occasion context"]]:
         """Standardised inputs of the network: features, gaps to the best other alternative, context."""
         gaps = gap_columns(self.feature_names)
-        F = len(self.feature_names)
+        F = features.shape[2]
         z = np.empty((*features.shape[:2], F + len(gaps)), np.float32)
         z[:, :, :F] = features
         z[:, :, F:] = gap_to_best(features[:, :, gaps], mask)
@@ -182,6 +191,8 @@ class FittedHead:
         arrays = dict(self.parameters)
         for name in ("feature_mean", "feature_scale", "context_mean", "context_scale"):
             arrays[f"input.{name}"] = getattr(self, name)
+        if self.projection is not None:
+            arrays |= self.projection.arrays()
         save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / "weights.safetensors")
         about = {
             "kind": "head",
@@ -209,12 +220,14 @@ class FittedHead:
             arrays = load_file(folder / "weights.safetensors")
             known = [name for name in arrays if name.startswith("input.")]
             inputs: dict[str, Any] = {name.removeprefix("input."): arrays.pop(name) for name in known}
+            projection = VectorProjection.of_arrays(arrays)
             return cls(
                 settings=HeadSettings(**about["settings"]),
                 feature_names=tuple(about["feature_names"]),
                 context_names=tuple(about["context_names"]),
                 regime=Regime(about["regime"]),
-                parameters=arrays,
+                parameters={name: a for name, a in arrays.items() if not name.startswith(PREFIX)},
+                projection=projection,
                 temperature=float(about["temperature"]),
                 **inputs,
             )

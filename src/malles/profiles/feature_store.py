@@ -22,6 +22,7 @@ from malles.profiles.index import (
     build_store_index,
 )
 from malles.profiles.taste import EVERY, Tastes, build_tastes
+from malles.profiles.vectors import build_vector_index, fill_vector_columns, vector_names
 from malles.vocabulary import Catalogue, ChoiceData, Occasions, Regime
 
 OTHERS_NAMES = others_kernels.OTHERS_NAMES
@@ -106,6 +107,7 @@ class FeatureStore:
         self._new_start = np.searchsorted(customer[new], np.arange(people + 1)).astype(np.int64)
         self._new_product, self._new_time = self.history.product[new], self.history.timestamp[new]
         self._tastes: tuple[int, Tastes] | None = None
+        self._vectors = build_vector_index(self.catalogue.products, self.history, customer, people)
         self._place_products()
         self._cover(int(max(lines.week.max(initial=0), table.week.max(initial=0))) + 1)
 
@@ -204,7 +206,7 @@ class FeatureStore:
         if n and int(occasions.week.max()) >= self.weeks:
             self._cover(int(occasions.week.max()))
         own = regime is Regime.FULL
-        names = OTHERS_NAMES + (OWN_NAMES if own else ())
+        names = OTHERS_NAMES + (OWN_NAMES if own else ()) + vector_names(self._vectors, own=own)
         out = np.zeros((n, J, len(names)), np.float32)
         price_part, own_part = out, out[:, :, len(OTHERS_NAMES) :]
         context = np.zeros((n, len(own_kernels.CONTEXT_NAMES)), np.float32)
@@ -231,6 +233,9 @@ class FeatureStore:
             history.week,
             ranges,
         )
+        if self._vectors is not None:
+            first = len(OTHERS_NAMES) + (len(OWN_NAMES) if own else 0)
+            fill_vector_columns(self._vectors, occasions, ranges, history, out[:, :, first:])
         place = np.full(len(products), -1, np.int32)
         slot = np.full(len(products), -1, np.int32)
         buyers = np.zeros(n, np.int64)
