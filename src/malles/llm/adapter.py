@@ -107,7 +107,7 @@ def load_reader(folder: Path, *, merged: bool = True) -> Reader:
                 load_soft(reader, folder)
     except (OSError, SafetensorError, RuntimeError, ValueError) as problem:
         raise ModelError(
-            f"The adapter in {folder} is damaged or incomplete ({str(problem)[:160]}); "
+            f"The adapter in {folder} is damaged or incomplete ({' '.join(str(problem).split())[:160]}); "
             "fit it again or fetch it anew."
         ) from problem
     if merged and reader.tuned():
@@ -142,18 +142,18 @@ def read_facts(folder: Path) -> dict[str, Any]:
     """
     path = folder / "reader.json"
     try:
-        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        about: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as problem:
         raise ModelError(
             f"There is no aligned model in {folder} (no reader.json). Fit one with: malles fit"
         ) from problem
     except (OSError, ValueError) as problem:
         raise ModelError(f"{path} cannot be read ({problem}); fit the model again.") from problem
-    if not isinstance(about, dict) or about.get("version") != VERSION:
-        raise ModelError(
-            f"{path} is of version {about.get('version')}, expected {VERSION}; fit the model again."
-        )
-    return about
+    version = about.get("version") if isinstance(about, dict) else None
+    if version != VERSION:
+        raise ModelError(f"{path} is of version {version}, expected {VERSION}; fit the model again.")
+    found: dict[str, Any] = about
+    return found
 
 
 def _forget_paths(path: Path, model: str) -> None:

@@ -241,9 +241,9 @@ class FittedAligned:
 
         if self.source is not None:
             shutil.copytree(self.source, folder)
-            return
-        folder.mkdir(parents=True, exist_ok=False)
-        save_reader(self.reader, folder, self.facts)
+        else:
+            folder.mkdir(parents=True, exist_ok=False)
+            save_reader(self.reader, folder, self.facts)
         about = {
             "regime": self.regime.value,
             "temperature": self.temperature,
@@ -251,7 +251,7 @@ class FittedAligned:
             "skip": self.skip is not None,
         }
         (folder / "aligned.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        if self.skip is not None:
+        if self.skip is not None and self.source is None:
             self.skip.save(folder / "skip")
 
     @staticmethod
@@ -263,7 +263,7 @@ class FittedAligned:
         """
         try:
             return Regime(json.loads((folder / "aligned.json").read_text(encoding="utf-8"))["regime"])
-        except (OSError, ValueError, KeyError) as problem:
+        except (OSError, ValueError, KeyError, TypeError) as problem:
             raise ModelError(
                 f"There is no aligned model in {folder} ({problem}); fit one with: malles fit CONFIG"
             ) from problem
@@ -279,7 +279,12 @@ class FittedAligned:
 
         regime = cls.regime_of(folder)
         about = json.loads((folder / "aligned.json").read_text(encoding="utf-8"))
-        temperature, with_skip = float(about["temperature"]), bool(about["skip"])
+        try:
+            temperature, with_skip = float(about["temperature"]), bool(about["skip"])
+        except (KeyError, TypeError, ValueError) as problem:
+            raise ModelError(
+                f"{folder / 'aligned.json'} is damaged ({problem}); fit the model again."
+            ) from problem
         if with_skip and load_skip is None:
             raise ModelError(
                 f"The model in {folder} adds to a fitted model; say how that is read (load_skip)."
