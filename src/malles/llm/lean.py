@@ -1,10 +1,10 @@
-"""The same arithmetic in fewer passes over memory: RMS normalisation of Llama-like models on a CPU.
+"""The same arithmetic in fewer passes over memory: norms and gates of Llama-like models on a CPU.
 
     y = w · x / sqrt(mean(x²) + ε)
 
 transformers normalises in six float32 passes; here the norm is one reduction and the scaling two passes in
-the model's own number format, and the gradient five. At 640 tokens × 576 that is 3 times faster, forward and
-back.
+the model's own number format, and the gradient five: 3 times faster at 640 tokens × 576, forward and back.
+When only scores are wanted, the norm is one pass of a kernel and the gate works in place.
 """
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+
+from malles.llm import half_kernels
+
+GATED = {"LlamaMLP", "Qwen2MLP", "Qwen3MLP", "MistralMLP"}
+"""Layers that compute down(silu(gate(x)) * up(x))."""
 
 
 class _Normalise(torch.autograd.Function):
@@ -41,13 +46,42 @@ def make_lean(model: Any) -> int:
         if plain and not module.weight.requires_grad:
             module.forward = _forward(module)
             changed += 1
+        if type(module).__name__ in GATED and getattr(module.config, "hidden_act", "") in {"silu", "swish"}:
+            module.forward = _gated(module)
     return changed
 
 
 def _forward(module: Any) -> Any:
     weight, epsilon = module.weight, float(module.variance_epsilon)
+    wide = weight.detach().float().cpu().numpy()
 
     def normalise(x: torch.Tensor) -> torch.Tensor:
+        if _scoring(x):
+            out = torch.empty_like(x)
+            half_kernels.normalise(_bits(x), wide, epsilon, _bits(out))
+            return out
         return _Normalise.apply(x, weight.detach(), epsilon)  # type: ignore[no-untyped-call, no-any-return]
 
     return normalise
+
+
+def _gated(module: Any) -> Any:
+    plain = type(module).forward
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        if not _scoring(x):
+            return plain(module, x)  # type: ignore[no-any-return]
+        gate = torch.nn.functional.silu(module.gate_proj(x), inplace=True)
+        return module.down_proj(gate.mul_(module.up_proj(x)))  # type: ignore[no-any-return]
+
+    return forward
+
+
+def _scoring(x: torch.Tensor) -> bool:
+    """Whether no gradient is asked for and the numbers are ones the kernels know."""
+    return not torch.is_grad_enabled() and x.dtype == torch.bfloat16 and x.is_contiguous()
+
+
+def _bits(x: torch.Tensor) -> Any:
+    """The same memory as rows of uint16."""
+    return x.view(torch.uint16).reshape(-1, x.shape[-1]).numpy()
