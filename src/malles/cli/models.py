@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from malles.cli.frame import print_json, print_table, progress
+from malles.cli.run import AsJson, ConfigFile, Seed, with_options
+from malles.config import load_config
 
 models_app = typer.Typer(help="Language models: fetch one, list them, check one.", no_args_is_help=True)
 
@@ -66,3 +68,36 @@ def verify_command(
         tell(f"checking {name}")
         verify_weights(folder)
     typer.echo(f"{folder} is whole.")
+
+
+@models_app.command("export")
+def export_command(
+    config: ConfigFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write (JSONL).")],
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Occasions at most: a sample; all without it.")
+    ] = None,
+    seed: Seed = None,
+    json: AsJson = False,
+) -> None:
+    """Write the training occasions of a configuration as conversations, for trainers of other programs.
+
+    One line an occasion: {"messages": [system, user, assistant]}. The user's message is the shelf with a
+    letter for each alternative, in random order; the answer is the letter of what was chosen. Occasions of
+    more than 26 alternatives are left out and counted.
+    """
+    from malles.stages.training_set import export_training_set
+
+    settings = with_options(load_config(config), seed, None)
+    with progress() as tell:
+        found = export_training_set(settings, output, limit=limit, tell=tell)
+    if json:
+        print_json(found)
+        return
+    typer.echo(f"{found.written:,} conversations in {output}.")
+    for count, why in (
+        (found.too_long, "have more alternatives than there are letters (26)"),
+        (found.unknown, "have no known choice"),
+    ):
+        if count:
+            typer.echo(f"{count:,} occasions {why} and were left out.", err=True)

@@ -23,10 +23,11 @@ CODE = ("data", "occasions", "vocabulary", "stages/occasions")
 def build_occasion_tables(road: Road) -> None:
     """Occasions of the training weeks and of the scored weeks, with their coverage."""
     for part in ("train", "valid"):
-        _build_part(road, part)
+        build_part(road, part)
 
 
-def _build_part(road: Road, part: str) -> None:
+def build_part(road: Road, part: str) -> None:
+    """Occasions of 'train' or 'valid', with their coverage."""
     built: list[OccasionBuild] = []
     common: dict[str, Any] = {
         "settings": [road.config.occasions, part],
