@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-if sys.modules.get("torch", "there") is None:  # pragma: no cover
-    collect_ignore_glob = ["*"]
 
 
 @pytest.fixture(scope="session")

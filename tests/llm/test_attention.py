@@ -13,7 +13,6 @@ torch = pytest.importorskip("torch")
 
 from malles.llm import attention  # noqa: E402
 from malles.llm.encoding import allowed, collate  # noqa: E402
-from malles.llm.lean import make_lean  # noqa: E402
 from malles.llm.prompt import Field  # noqa: E402
 from malles.llm.reader import Reader  # noqa: E402
 from malles.llm.training.batches import watch_lines  # noqa: E402
@@ -87,28 +86,6 @@ def test_long_prompts_take_the_kernel_and_give_the_same(monkeypatch):
     kernel, _ = attention.attend(None, query, key, value, mask)
     torch.testing.assert_close(plain, kernel, atol=1e-6, rtol=1e-5)
     assert plain.shape == (2, 7, 4, 8)
-
-
-def test_lean_normalisation_is_that_of_transformers_with_its_gradient():
-    from transformers.models.llama.modeling_llama import LlamaRMSNorm
-
-    plain, lean = LlamaRMSNorm(16, eps=1e-5), LlamaRMSNorm(16, eps=1e-5)
-    for norm in (plain, lean):
-        norm.weight.data = torch.linspace(0.5, 2, 16)
-        norm.requires_grad_(False)
-    assert make_lean(lean) == 1
-    one, two = (torch.linspace(-3, 5, 160).view(2, 5, 16).requires_grad_() for _ in range(2))
-    torch.testing.assert_close(lean(one), plain(two))
-    weight = torch.cos(torch.arange(160.0)).view(2, 5, 16)
-    (lean(one) * weight).sum().backward()
-    (plain(two) * weight).sum().backward()
-    torch.testing.assert_close(one.grad, two.grad, atol=1e-6, rtol=1e-4)
-
-
-def test_norms_that_are_trained_stay_as_they_are():
-    from transformers.models.llama.modeling_llama import LlamaRMSNorm
-
-    assert make_lean(LlamaRMSNorm(8)) == 0
 
 
 def test_the_reader_computes_what_transformers_computes(tiny_model):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numpy import ndarray
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def normalise(x, weight, epsilon, out):
+def normalise(x: ndarray, weight: ndarray, epsilon: float, out: ndarray) -> None:
     """Out = weight * x / sqrt(mean(x²) + epsilon), row by row; x and out are bfloat16 as uint16."""
     n, m = x.shape
     wide = np.empty(m, np.uint32)
