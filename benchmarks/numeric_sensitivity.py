@@ -236,17 +236,21 @@ def fit(
     return LocalBackend(made), history
 
 
+PLAIN, PRIOR, CHANGE = (
+    "choices, teacher, response",
+    "choices, teacher, response, attention prior",
+    "choices, teacher, change",
+)
 VARIANTS = {
     "choices only": LossWeights(choice=1.0),
-    "choices, teacher, response": LossWeights(choice=0.3, teacher=1.0, response=1.0),
-    "choices, teacher, response, attention prior": LossWeights(
-        choice=0.3, teacher=1.0, response=1.0, attention=0.1
-    ),
+    CHANGE: LossWeights(choice=0.3, teacher=1.0, response=0.5, change=3.0),
+    PLAIN: LossWeights(choice=0.3, teacher=1.0, response=1.0),
+    PRIOR: LossWeights(choice=0.3, teacher=1.0, response=1.0, attention=0.1),
 }
 
 
 def judge_market(
-    seed: int, minutes: float, shape: ReaderSettings, untuned: LocalBackend
+    seed: int, minutes: float, shape: ReaderSettings, untuned: LocalBackend, names: list[str]
 ) -> dict[str, object]:
     """One synthetic market: elasticities and held-out likelihood of every variant."""
     _, truth = generate_market(MarketSettings(customers=400), seed=seed)
@@ -270,7 +274,7 @@ def judge_market(
         )[np.arange(len(late)), chosen]
     }
     errors: dict[str, np.ndarray] = {}
-    for name, loss in VARIANTS.items():
+    for name, loss in ((n, VARIANTS[n]) for n in names):
         settings = TrainingSettings(
             steps=100_000, batch=8, alternatives=0, minutes=minutes * 0.97, rate=1.5e-3, seed=seed, loss=loss
         )
@@ -291,15 +295,16 @@ def judge_market(
         print(name, rows[name], file=sys.stderr, flush=True)
     rows["untuned attention on price and discount"] = price_attention(Reader(shape, seed=seed), test)
     rows["held-out log-loss of the logit"] = round(float(losses["fitted logit"].mean()), 4)
-    on, off = (f"choices, teacher, response{end}" for end in (", attention prior", ""))
-    rows["attention prior, on minus off"] = {
-        "log_loss": interval(losses[on] - losses[off], seed),
-        "relative_elasticity_error": interval(errors[on] - errors[off], seed),
-    }
-    rows["teacher and response, on minus off"] = {
-        "log_loss": interval(losses[off] - losses["choices only"], seed),
-        "relative_elasticity_error": interval(errors[off] - errors["choices only"], seed),
-    }
+    for title, on, off in (
+        ("attention prior, on minus off", PRIOR, PLAIN),
+        ("teacher and response, on minus off", PLAIN, "choices only"),
+        ("change of log-probabilities, on minus off", CHANGE, PLAIN),
+    ):
+        if on in errors and off in errors:
+            rows[title] = {
+                "log_loss": interval(losses[on] - losses[off], seed),
+                "relative_elasticity_error": interval(errors[on] - errors[off], seed),
+            }
     return rows
 
 
@@ -333,6 +338,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=["cheapest", "favourite", "market"])
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--market-minutes", type=float, default=7.0)
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--markets", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--layers", type=int, default=SHALLOW.layers)
@@ -357,7 +363,9 @@ def main() -> None:
         }
         print(kind, out[kind], file=sys.stderr, flush=True)
     for k in range(asked.markets if "market" in asked.tasks else 0):
-        out[f"market {asked.seed + k}"] = judge_market(asked.seed + k, asked.market_minutes, shape, untuned)
+        out[f"market {asked.seed + k}"] = judge_market(
+            asked.seed + k, asked.market_minutes, shape, untuned, asked.variants
+        )
     print(json.dumps(out, indent=1))
 
 

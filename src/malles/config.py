@@ -117,6 +117,8 @@ class LossSettings(Section):
     """Soft targets of the fitted set model; for models without a skip."""
     response: Annotated[float, Field(ge=0)] = 0.0
     """Response to a changed price, against the fitted set model's; for models without a skip."""
+    change: Annotated[float, Field(ge=0)] = 0.0
+    """Change of log-probabilities from today's to a changed price, against the fitted set model's."""
     quantity: Annotated[float, Field(ge=0)] = 0.1
     """Units of the chosen alternative."""
     consistency: Annotated[float, Field(ge=0)] = 1.0
@@ -181,6 +183,42 @@ class LanguageSettings(Section):
     score: Annotated[int, Field(ge=20)] = 300
     """Held-out occasions that the language model is scored on, beside the other models."""
     losses: LossSettings = LossSettings()
+    """Weights of the losses of post-training."""
+
+
+class ServedSettings(Section):
+    """The engine `api`: a language model behind a server, asked as it is (`docs/method/api.md`)."""
+
+    model: str = ""
+    """The model as its server names it."""
+    base_url: str = ""
+    """Address up to and with /v1; '' takes $OPENAI_BASE_URL. The key comes from $OPENAI_API_KEY alone."""
+    rotations: Annotated[int, Field(ge=2, le=26)] = 2
+    """Orders of the alternatives that an answer is averaged over."""
+    samples: Annotated[int, Field(ge=1, le=1000)] = 16
+    """Letters drawn per rotation where the server gives no log-probabilities."""
+    shortlist_by: Literal["parts", "fallback"] = "parts"
+    """Shelves above 20: 'parts' asks about parts, then their winners; 'fallback' picks the likeliest."""
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+    """Calls under way at once."""
+    requests_per_minute: Annotated[float, Field(ge=0)] = 0.0
+    """Calls a minute at most; 0: no limit."""
+    deadline: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds for one occasion with all its calls and retries."""
+    budget_tokens: Annotated[int, Field(ge=0)] = 0
+    """Tokens at most; 0: no limit."""
+    budget_money: Annotated[float, Field(ge=0)] = 0.0
+    """Money at most, in the currency of the prices; 0: no limit."""
+    prompt_price: Annotated[float, Field(ge=0)] = 0.0
+    """Price of a million tokens of prompts."""
+    completion_price: Annotated[float, Field(ge=0)] = 0.0
+    """Price of a million tokens of replies."""
+    unusable_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Share of occasions without a usable answer above which the run fails."""
+    fallback: str = "head"
+    """The model that answers those occasions; they are counted and shown."""
+    cache: Path | None = None
+    """SQLite file of answers; None takes answers.sqlite in the data home."""
 
 
 class MarketSettings(Section):
@@ -263,6 +301,7 @@ class Config(Section):
     occasions: OccasionsSettings = OccasionsSettings()
     models: ModelsSettings = ModelsSettings()
     llm: LanguageSettings = LanguageSettings()
+    api: ServedSettings = ServedSettings()
     market: MarketSettings = MarketSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     scenario: ScenarioSettings = ScenarioSettings()

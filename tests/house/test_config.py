@@ -17,7 +17,7 @@ RUNS = [p for p in SHIPPED if p.parent.name == "configs"]
 
 
 def test_every_shipped_config_loads():
-    assert len(RUNS) == 4
+    assert len(RUNS) == 6
     for path in RUNS:
         config = load_config(path)
         assert config.run.name == path.stem

@@ -87,25 +87,24 @@ def _tune(
     optimiser = torch.optim.AdamW(weights, lr=settings.rate, weight_decay=0.01)
     rng = np.random.default_rng(seed)
     companions = np.argsort(-together, axis=1)[:, :COMPANIONS]
-    state = torch.random.get_rng_state()
-    torch.manual_seed(seed)  # dropout of the network has no generator of its own; the state is put back
-    network.train()
-    for step in range(settings.steps):
-        drawn = rng.permutation(len(rows))[: settings.batch // 4]
-        beside = companions[np.repeat(drawn, 3), rng.integers(companions.shape[1], size=3 * len(drawn))]
-        batch = np.unique(np.concatenate([drawn, beside]))
-        target = together[np.ix_(batch, batch)].astype(np.float32)
-        mass = target.sum(axis=1)
-        said = [_thinned(names[rows[i]], settings.word_dropout, rng) for i in batch]
-        rate = settings.rate * min((step + 1) / 20, 1 - step / settings.steps)
-        for part in optimiser.param_groups:
-            part["lr"] = rate
-        loss = _loss(network, tokenise(tokenizer, said), torch.from_numpy(target), torch.from_numpy(mass))
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimiser.step()
-    torch.random.set_rng_state(state)
+    with torch.random.fork_rng(devices=[]):  # dropout of the network has no generator of its own
+        torch.manual_seed(seed)
+        network.train()
+        for step in range(settings.steps):
+            drawn = rng.permutation(len(rows))[: settings.batch // 4]
+            beside = companions[np.repeat(drawn, 3), rng.integers(companions.shape[1], size=3 * len(drawn))]
+            batch = np.unique(np.concatenate([drawn, beside]))
+            target = together[np.ix_(batch, batch)].astype(np.float32)
+            mass = target.sum(axis=1)
+            said = [_thinned(names[rows[i]], settings.word_dropout, rng) for i in batch]
+            rate = settings.rate * min((step + 1) / 20, 1 - step / settings.steps)
+            for part in optimiser.param_groups:
+                part["lr"] = rate
+            loss = _loss(network, tokenise(tokenizer, said), torch.from_numpy(target), torch.from_numpy(mass))
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(weights, 1.0)
+            optimiser.step()
     network.eval()
     return encode_with(names, network=network)
 

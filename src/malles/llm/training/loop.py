@@ -51,7 +51,7 @@ class TrainingSettings:
     rewording: float = 0.5
     """Part of the prompts that are read in other words than the canonical ones."""
     response: float = 0.33
-    """Part of the steps that read occasions under changed prices, if the loss `response` is on."""
+    """Part of the steps that read occasions under changed prices, if `response` or `change` is on."""
     paired: float = 0.25
     """Part of the steps that read every occasion twice in different words, if `consistency` is on."""
     minutes: float = 0.0
@@ -153,7 +153,8 @@ def _step(
     rows = draw_rows(chance, settings, step)
     weights = settings.loss
     source = examples
-    if weights.response > 0 and examples.changed is not None and rng.random() < settings.response:
+    responding = weights.response > 0 or weights.change > 0
+    if responding and examples.changed is not None and rng.random() < settings.response:
         source = examples.changed
     twice = weights.consistency > 0 and rng.random() < settings.paired
     drawn = [draw_lines(source, int(row), settings, rng) for row in rows]
@@ -177,7 +178,13 @@ def _step(
             rate = reader.pointer.log_rate(state[n, picked], tables.usual[n, picked])
             found["quantity"] = losses.quantity_loss(rate, tables.units)
     elif tables.teacher is not None:
-        found["response"] = losses.teacher_loss(log_p, tables.teacher, present)
+        if weights.response > 0:
+            found["response"] = losses.teacher_loss(log_p, tables.teacher, present)
+        if weights.change > 0:
+            earlier, known = read_batch(reader, examples, rows, drawn, settings, rng)
+            before = losses.log_probability(reader.utilities(earlier)[0] + known.skip, present)
+            assert known.teacher is not None
+            found["change"] = losses.change_loss(log_p, before, tables.teacher, known.teacher, present)
     if twice:
         again, _ = read_batch(reader, source, rows, drawn, settings, rng, force=True)
         other, _ = reader.utilities(again)
@@ -204,6 +211,7 @@ def _check_learnable(examples: Examples, weights: LossWeights) -> None:
         "close": bool((examples.chosen >= 0).any()),
         "teacher": examples.teacher is not None,
         "response": examples.changed is not None and examples.changed.teacher is not None,
+        "change": examples.changed is not None and examples.changed.teacher is not None,
         "quantity": examples.units is not None,
         "consistency": True,
         "attention": True,

@@ -27,6 +27,7 @@ class LossWeights:
     close: float = 0.0
     teacher: float = 0.0
     response: float = 0.0
+    change: float = 0.0
     quantity: float = 0.0
     consistency: float = 0.0
     attention: float = 0.0
@@ -75,6 +76,24 @@ def teacher_loss(log_p: torch.Tensor, teacher: torch.Tensor, present: torch.Tens
     target = torch.log_softmax(teacher.masked_fill(~present, -1e9), dim=1)
     each = (target.exp() * (target - log_p)).masked_fill(~present, 0.0)
     return each.sum(dim=1).mean()
+
+
+def change_loss(
+    log_p: torch.Tensor,
+    log_p_before: torch.Tensor,
+    teacher: torch.Tensor,
+    teacher_before: torch.Tensor,
+    present: torch.Tensor,
+) -> torch.Tensor:
+    """Mean squared gap between the model's and the teacher's change of log-probabilities.
+
+    Where one price has changed, this is the squared error of own and cross elasticities, times the squared
+    size of the change, weighted by the teacher's probabilities.
+    """
+    after = torch.log_softmax(teacher.masked_fill(~present, -1e9), dim=1)
+    before = torch.log_softmax(teacher_before.masked_fill(~present, -1e9), dim=1)
+    gap = ((log_p - log_p_before) - (after - before)).masked_fill(~present, 0.0)
+    return (before.exp() * gap.square()).sum(dim=1).mean()
 
 
 def consistency_loss(first: torch.Tensor, second: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
