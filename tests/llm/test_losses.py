@@ -66,6 +66,14 @@ def test_the_teacher_is_renormalised_over_the_alternatives_that_are_read():
     assert float(loss) == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5))
 
 
+def test_change_loss_by_hand():
+    """The teacher goes from (0.5, 0.5) to (0.75, 0.25), the model stays: (ln(1.5)^2 + ln(0.5)^2) / 2."""
+    half, moved = logs(0.5, 0.5), logs(0.75, 0.25)
+    loss = losses.change_loss(logs(0.9, 0.1), logs(0.9, 0.1), moved, half, ALL)
+    assert float(loss) == pytest.approx((math.log(1.5) ** 2 + math.log(0.5) ** 2) / 2)
+    assert float(losses.change_loss(moved, half, moved, half, ALL)) == pytest.approx(0, abs=1e-9)
+
+
 def test_consistency_loss_by_hand():
     """(1, 0) and (0.5, 0.5): middle (0.75, 0.25); JS = (ln(4/3) + 0.5 ln(2/3) + 0.5 ln 2) / 2."""
     first = torch.tensor([[0.0, -1e9]])

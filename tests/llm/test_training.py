@@ -144,7 +144,7 @@ def test_every_loss_has_a_gradient_and_is_recorded(reader):
         units=np.full(64, 2, np.int32),
         changed=replace(examples, teacher=teacher, chosen=unknown),
     )
-    weights = LossWeights(1.0, 0.3, 0.5, 0.7, 0.2, 0.4, 0.1)
+    weights = LossWeights(**{name: 0.1 + k / 9 for k, name in enumerate(LossWeights.__dataclass_fields__)})
     history = train(reader, examples, replace(QUICK, steps=12, loss=weights, response=0.4, paired=0.5))
     seen = {name for parts in history.parts for name in parts}
     assert seen == {"loss", *LossWeights.__dataclass_fields__}
@@ -160,6 +160,20 @@ def test_with_the_response_alone_steps_at_known_prices_learn_nothing_and_do_no_h
     only = LossWeights(choice=0.0, response=1.0)
     history = train(reader, examples, replace(QUICK, steps=8, loss=only, response=0.5))
     assert len({"response" in parts for parts in history.parts}) == 2
+
+
+def test_a_change_is_learnt_only_where_the_teacher_knows_both_prices(reader):
+    examples = cheapest_of_four(0)
+    teacher = np.log(np.full((64, 4), 0.25, np.float32))
+    half = replace(examples, changed=replace(examples, teacher=teacher))
+    both = LossWeights(choice=1.0, change=1.0)
+    history = train(reader, half, replace(QUICK, steps=6, loss=both, response=0.5))
+    assert not any("change" in parts for parts in history.parts)
+    with pytest.raises(ModelError, match="None of the losses can be computed"):
+        train(reader, half, replace(QUICK, loss=LossWeights(choice=0.0, change=1.0)))
+    whole = replace(half, teacher=teacher)
+    history = train(reader, whole, replace(QUICK, steps=6, loss=both, response=0.5))
+    assert any("change" in parts for parts in history.parts)
 
 
 def test_examples_without_anything_to_learn_are_refused(reader):

@@ -180,10 +180,10 @@ def _step(
     elif tables.teacher is not None:
         if weights.response > 0:
             found["response"] = losses.teacher_loss(log_p, tables.teacher, present)
-        if weights.change > 0:
+        if weights.change > 0 and examples.teacher is not None:
             earlier, known = read_batch(reader, examples, rows, drawn, settings, rng)
-            before = losses.log_probability(reader.utilities(earlier)[0] + known.skip, present)
             assert known.teacher is not None
+            before = losses.log_probability(reader.utilities(earlier)[0] + known.skip, present)
             found["change"] = losses.change_loss(log_p, before, tables.teacher, known.teacher, present)
     if twice:
         again, _ = read_batch(reader, source, rows, drawn, settings, rng, force=True)
@@ -206,12 +206,13 @@ def _step(
 def _check_learnable(examples: Examples, weights: LossWeights) -> None:
     if not len(examples):
         raise ModelError("There are no occasions to learn from; widen the training weeks or the data.")
+    changed = examples.changed is not None and examples.changed.teacher is not None
     needs = {
         "choice": bool((examples.chosen >= 0).any()),
         "close": bool((examples.chosen >= 0).any()),
         "teacher": examples.teacher is not None,
-        "response": examples.changed is not None and examples.changed.teacher is not None,
-        "change": examples.changed is not None and examples.changed.teacher is not None,
+        "response": changed,
+        "change": changed and examples.teacher is not None,
         "quantity": examples.units is not None,
         "consistency": True,
         "attention": True,
