@@ -18,8 +18,8 @@ from numpy import ndarray
 from malles.profiles.text import unit_rows
 
 SHARPNESS = 5
-"""Power of the co-purchase cosine in what is taught. With the first power the season is learnt, and
-groups held out lose; the fifth leaves each product its close companions."""
+"""Power of the co-purchase cosine in what is taught. A linear map
+taught by the first power did worse on held-out groups in August than no teaching, by the fifth better."""
 
 
 def fold_of_groups(groups: Sequence[str], folds: int) -> Int32[ndarray, " product"]:
