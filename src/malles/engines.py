@@ -12,7 +12,7 @@ from typing import Any
 from numpy import ndarray
 
 from malles.choice.model import ChoiceModel
-from malles.config import LanguageSettings
+from malles.config import LanguageSettings, ServedSettings
 from malles.errors import ConfigError, ModelError, did_you_mean
 from malles.vocabulary import ChoiceData, Regime
 
@@ -44,7 +44,7 @@ class Engine:
         *,
         seed: int,
         tell: Tell | None = None,
-        options: LanguageSettings | None = None,
+        options: LanguageSettings | ServedSettings | None = None,
         folder: Path | None = None,
     ) -> ChoiceModel:
         """Fit on `train`; stop or set the temperature on `valid`.
@@ -89,13 +89,13 @@ class AlignedEngine(Engine):
         *,
         seed: int,
         tell: Tell | None = None,
-        options: LanguageSettings | None = None,
+        options: LanguageSettings | ServedSettings | None = None,
         folder: Path | None = None,
     ) -> ChoiceModel:
         """Fit on `train`, or read the adapter that `options` names."""
         from malles.llm.aligning import align, read_adapter
 
-        options = options or LanguageSettings()
+        options = options if isinstance(options, LanguageSettings) else LanguageSettings()
         load = partial(load_engine, name="head", regime=train.regime)
         if options.adapter:
             return read_adapter(options.adapter, train, load)
@@ -128,6 +128,46 @@ class AlignedEngine(Engine):
         return FittedAligned.load(folder, partial(load_engine, name="head", regime=regime))
 
 
+@dataclass(frozen=True)
+class ServedEngine(Engine):
+    """A language model behind a server; only its fallback is fitted."""
+
+    def fit(
+        self,
+        train: ChoiceData,
+        valid: ChoiceData,
+        group: ndarray,
+        *,
+        seed: int,
+        tell: Tell | None = None,
+        options: LanguageSettings | ServedSettings | None = None,
+        folder: Path | None = None,
+    ) -> ChoiceModel:
+        """Fit the fallback that `options` names.
+
+        Raises:
+            ConfigError: no model is named, its address is refused, or the fallback is a language model.
+        """
+        from malles.llm.served import ServedModel, resolve
+
+        settings = resolve(options if isinstance(options, ServedSettings) else ServedSettings())
+        fallback = find_engine(settings.fallback, train.regime)
+        if fallback.slow:
+            raise ConfigError(
+                f"[api] fallback = {settings.fallback!r} is a language model itself; "
+                "name a quick one, for example 'head'."
+            )
+        fitted = fallback.fit(train, valid, group, seed=seed, tell=tell)
+        return ServedModel(settings, train.regime, fitted)
+
+    def load(self, folder: Path) -> ChoiceModel:
+        """Read the settings and the fallback; the server is asked when the model predicts."""
+        from malles.llm.served import ServedModel
+
+        settings, regime = ServedModel.read_about(folder)
+        return ServedModel.load(folder, partial(load_engine, name=settings.fallback, regime=regime))
+
+
 ENGINES = {
     "random": Engine("malles.baselines.random_choice", "Random", "FittedRandom"),
     "cheapest": Engine("malles.baselines.cheapest", "Cheapest", "FittedCheapest"),
@@ -144,6 +184,7 @@ ENGINES = {
     "hf": AlignedEngine(
         "malles.llm.choice_model", "AlignedSettings", "FittedAligned", seeded=True, slow=True
     ),
+    "api": ServedEngine("malles.llm.served", "ServedModel", "ServedModel", slow=True),
 }
 """In the order in which they appear in every table."""
 

@@ -47,12 +47,14 @@ def _score(road: Road, names: list[str]) -> dict[str, Any]:
     rows = fixed_sample(len(data), road.config.llm.score)
     part = data.take(rows)
     answers = {name: p[rows] for name, p in road.steps["predictions"].value.items()}
-    seconds = {}
+    seconds, remarks = {}, []
     for name in names:
         title = f"{name} reads {len(rows)} occasions"
         road.tell(title)
         began = process_time()
-        answers[name] = road.steps[f"model {name}"].value.predict(part, progress=partial(road.tell, title))
+        model: Any = road.steps[f"model {name}"].value
+        answers[name] = model.predict(part, progress=partial(road.tell, title))
+        remarks += [model.remark()] if hasattr(model, "remark") else []
         seconds[name] = round((process_time() - began) / len(rows), 4)
     reference = "head" if "head" in answers else next(iter(answers))
     table = compare_models(
@@ -71,6 +73,7 @@ def _score(road: Road, names: list[str]) -> dict[str, Any]:
             f"{len(rows)} fixed occasions of weeks {first} to {last}, the same for every model; "
             f"differences are to {reference}, paired by household, {settings.bootstrap} draws. "
             + " ".join(f"{n} takes {s:.2f} processor-seconds an occasion." for n, s in seconds.items())
+            + "".join(f" {remark}" for remark in remarks)
         ),
     }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from malles.choice.model import ChoiceModel
+from malles.config import LanguageSettings, ServedSettings
 from malles.engines import find_engine, load_engine
 from malles.journal import Step
 from malles.occasions.splits import category_groups
@@ -32,17 +33,26 @@ def fit_models(road: Road) -> None:
 def fit_one(road: Road, name: str) -> Step[ChoiceModel]:
     """One choice model."""
     settings = road.config
-    slow = find_engine(name).slow
+    slow, options = find_engine(name).slow, language_settings(road, name)
     return road.run.step(
         f"model {name}",
         f"03-models/{name}",
         build=lambda: _fit(road, name),
         save=_save,
         load=partial(load_engine, name=name, regime=settings.occasions.regime),
-        settings=[name, settings.models.seed, settings.occasions.regime, *([settings.llm] if slow else [])],
+        settings=[name, settings.models.seed, settings.occasions.regime, *([options] if slow else [])],
         inputs=[road.steps["occasions train"], road.steps["occasions valid"]],
         code=CODE + LANGUAGE if slow else CODE,
     )
+
+
+def language_settings(road: Road, name: str) -> LanguageSettings | ServedSettings:
+    """The section a language model is set up by, with a server's address from the environment filled in."""
+    if name != "api":
+        return road.config.llm
+    from malles.llm.served import resolve
+
+    return resolve(road.config.api)
 
 
 def _fit(road: Road, name: str) -> ChoiceModel:
@@ -56,7 +66,7 @@ def _fit(road: Road, name: str) -> ChoiceModel:
         category_groups(road.catalogue)[train.occasions.category],
         seed=road.config.models.seed,
         tell=lambda done, total: road.tell(title, done, total),
-        options=road.config.llm,
+        options=language_settings(road, name),
         folder=checkpoints,
     )
     remove(checkpoints)
