@@ -2,9 +2,9 @@
 
     python benchmarks/named_products.py --data FILE [--split valid] [--tune] [--json]
 
-20 candidates of equal popularity; new products (B) and unseen groups (C) are cold starts. Heads are fitted on
-March to July, the epoch is picked on August, and September to November is scored. Intervals are 95 %, 1,000
-draws of customers and of target products, the wider shown. Writes into runs/named-products:
+20 candidates of equal popularity; new products (B) and unseen groups (C) are cold starts. Heads are
+fitted on March to July, the epoch is picked on August, and September to November is scored. Intervals are
+95 %, 1,000 draws of customers and of target products, the wider shown. Writes into runs/named-products:
 
     log_probabilities-SPLIT.npz  "context/model/cell" [occasion, 20]; "cell/rows": their rows of all occasions
     utilities.npz                "context/numeric|head/warm|cold" [occasion, 20] of all occasions; those of

@@ -103,7 +103,7 @@ def read_skips(path: Path, context: str, n: int) -> dict[str, tuple[np.ndarray, 
     return {**found, "none": (zero, zero)}
 
 
-CELLS = (("B", "B", True), ("C cold", "C", True), ("A0 cold", "A0", True), ("C", "C", False))
+CELLS = (("B", "B", True), ("C cold", "C", True))
 """Title, regime, whether sales are hidden."""
 
 
