@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,10 @@ pytest.importorskip("openai", reason="the extra `api` is not installed")
 
 from llm.fault_server import FaultServer, utility
 from llm.small_markets import named_market
+from malles import pipeline
 from malles.config import ServedSettings, build_config
+from malles.data.home import write_dataset
+from malles.data.synthetic import MarketSettings, generate_market
 from malles.engines import ENGINES, find_engine, load_engine, market_model
 from malles.errors import ConfigError, ModelError, UsageError
 from malles.llm.backends.letters import LETTERS
@@ -201,3 +205,36 @@ def test_the_section_api_is_read_and_checked():
             build_config({"api": {name: value}})
         if name == "api_key":
             assert CANARY not in str(refused.value)
+
+
+@pytest.mark.slow
+def test_a_whole_run_scores_the_server_beside_the_others_and_shows_what_it_lost(tmp_path, monkeypatch):
+    """The road on a small market: same fixed occasions, counts in the note, no key in the run folder."""
+    monkeypatch.setenv("MALLES_HOME", str(tmp_path / "home"))
+    dataset, _ = generate_market(MarketSettings(customers=120, weeks=30), seed=4)
+    write_dataset(replace(dataset, name="small"), tmp_path / "home")
+    with FaultServer(share=0.1, faults=("500", "html"), key=CANARY) as server:
+        config = build_config(
+            {
+                "data": {"name": "small"},
+                "occasions": {
+                    "slate_size": 6, "first_week": 6, "fit_until": 20, "valid": [21, 22], "test": [23, 24],
+                    "sample": 0,
+                },
+                "models": {"names": ["popularity", "api"]},
+                "api": {"model": MODEL, "base_url": server.url, "fallback": "popularity", "deadline": 30},
+                "llm": {"score": 20},
+                "market": {"weeks": [21, 22]},
+                "calibration": {"weeks": [17, 18], "fit_until": 16},
+                "evaluation": {"bootstrap": 20},
+                "run": {"name": "small", "root": str(tmp_path / "runs"), "workers": 1},
+            }
+        )  # fmt: skip
+        folder = pipeline.start(config)
+    scores = json.loads((folder / "05-language-scores.json").read_text())
+    assert {s["model"] for s in scores["scores"]} == {"popularity", "api"}
+    assert "api gave no usable answer for 0 of 20 occasions." in scores["note"]
+    assert "gave no usable answer" in (folder / "report.html").read_text()
+    kept = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert len(kept) > 10
+    assert not [p for p in kept if CANARY.encode() in p.read_bytes()]
