@@ -1,12 +1,12 @@
-"""Real brand names: leave a brand out of four scanner panels. Does a language model know what an unseen one is worth?
+"""Real brand names: leave a brand out of four scanner panels. What is an unseen one worth to a reader?
 
     python benchmarks/brand_reader.py --data FOLDER [--folds 4] [--minutes 2]
 
-Fold k leaves alternative k of every panel (catsup, ketchup, tuna, margarine) out of fitting: its occasions and its line.
-Households are split: three quarters fit, one quarter is scored with all alternatives on the shelf. `numeric` is a logit per
-panel on price, display, feature, last purchase and a constant per known brand (an unseen brand has the mean constant);
-`hf + numeric` adds a text reader of brand names on top, `hf` reads the words alone. Pooled over panels and folds; intervals
-by household.
+Fold k leaves alternative k of every panel (catsup, ketchup, tuna, margarine) out of fitting: its occasions
+and its line. Three quarters of the households fit, one quarter is scored with all alternatives on the shelf.
+`numeric` is a logit per panel on price, display, feature, last purchase and a constant per known brand (an
+unseen brand has the mean constant); `hf + numeric` adds a text reader of brand names on top, `hf` reads the
+words alone. Pooled over panels and folds; intervals by household.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ FULL = {
     "sko": "starkist in oil", "coso": "chicken of the sea in oil",
     "Pk_Stk": "parkay stick", "BB_Stk": "blue bonnet stick", "Fl_Stk": "fleischmann's stick",
     "Hse_Stk": "house brand stick", "Gen_Stk": "generic stick", "Imp_Stk": "imperial stick",
-    "SS_Tub": "shedd's spread tub", "Pk_Tub": "parkay tub", "Fl_Tub": "fleischmann's tub", "Hse_Tub": "house brand tub",
+    "SS_Tub": "shedd's spread tub", "Pk_Tub": "parkay tub", "Fl_Tub": "fleischmann's tub",
+    "Hse_Tub": "house brand tub",
 }  # fmt: skip
 """The abbreviations of the panels, written out."""
 
@@ -99,7 +100,11 @@ class Panel:
         for j, name in enumerate(self.alternatives):
             if j == held:
                 continue
-            line = [(Field.FRAME, "-"), (Field.NAME, f" {FULL[name]}"), (Field.PRICE, f" {self.price[row, j]:.2f}")]
+            line = [
+                (Field.FRAME, "-"),
+                (Field.NAME, f" {FULL[name]}"),
+                (Field.PRICE, f" {self.price[row, j]:.2f}"),
+            ]
             words = " display" * bool(self.display[row, j]) + " ad" * bool(self.feature[row, j])
             shelf.append((*line, (Field.PROMOTION, words)) if words else tuple(line))
             dash = ((Field.FRAME, "-"),)
@@ -126,7 +131,9 @@ def examples_of(panels: list[Panel], skips: list[np.ndarray], rows: list[np.ndar
 
 def main() -> None:
     """Leave brands out, fit, score, pool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of the scanner panels")
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--minutes", type=float, default=2.0)
@@ -152,7 +159,9 @@ def main() -> None:
         answers = {}
         for name in ("hf + numeric", "hf"):
             given = skips if name == "hf + numeric" else [np.zeros_like(s) for s in skips]
-            reader = Reader(ReaderSettings(layers=8, tuned_layers=8, targets=("q_proj", "v_proj")), seed=asked.seed)
+            reader = Reader(
+                ReaderSettings(layers=8, tuned_layers=8, targets=("q_proj", "v_proj")), seed=asked.seed
+            )
             settings = TrainingSettings(
                 steps=100_000, batch=8, alternatives=0, minutes=asked.minutes, rate=5e-4, pointer_rate=1e-3,
                 balance=0.5, rewording=0.0, seed=asked.seed,
@@ -171,14 +180,20 @@ def main() -> None:
                 found.append(np.log(np.exp(v).sum(1)) - v[np.arange(len(test)), panel.chosen[test]])
             cluster.append(panel.household[test].astype(np.int64) * 10 + p)
             unseen.append(panel.chosen[test] == fold % len(panel.alternatives))
-        print(f"fold {fold + 1}", {k: round(float(np.mean(v[-4:][0])), 3) for k, v in losses.items()}, file=sys.stderr)
+        print(
+            f"fold {fold + 1}",
+            {k: round(float(np.mean(v[-4:][0])), 3) for k, v in losses.items()},
+            file=sys.stderr,
+        )
     pooled = {k: np.concatenate(v) for k, v in losses.items()}
     home, new = np.concatenate(cluster), np.concatenate(unseen)
     out = {
         "occasions": len(new),
         "of which bought the unseen brand": int(new.sum()),
         "log_loss": {k: round(float(v.mean()), 4) for k, v in pooled.items()},
-        "log_loss where the unseen brand was bought": {k: round(float(v[new].mean()), 4) for k, v in pooled.items()},
+        "log_loss where the unseen brand was bought": {
+            k: round(float(v[new].mean()), 4) for k, v in pooled.items()
+        },
         "hf + numeric - numeric": interval(pooled["hf + numeric"] - pooled["numeric"], home, asked.seed),
         "hf - numeric": interval(pooled["hf"] - pooled["numeric"], home, asked.seed),
         "processor_seconds": round(seconds, 1),
@@ -190,7 +205,9 @@ def interval(gap: np.ndarray, cluster: np.ndarray, seed: int, draws: int = 1000)
     """Mean with a 95 % interval, households resampled."""
     _, code = np.unique(cluster, return_inverse=True)
     total, count = np.bincount(code, gap), np.bincount(code)
-    weight = np.random.default_rng([seed, 3]).multinomial(len(total), np.full(len(total), 1 / len(total)), draws)
+    weight = np.random.default_rng([seed, 3]).multinomial(
+        len(total), np.full(len(total), 1 / len(total)), draws
+    )
     means = (weight @ total) / (weight @ count)
     return [round(float(x), 4) for x in (gap.mean(), *np.quantile(means, [0.025, 0.975]))]
 

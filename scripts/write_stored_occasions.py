@@ -1,8 +1,9 @@
-"""Writes tests/assets/eight_occasions.json: eight real occasions in words, and what the shipped adapters answer.
+"""Writes tests/assets/eight_occasions.json: eight real occasions in words, and what the shipped adapters say.
 
     python scripts/write_stored_occasions.py
 
-The tests compare a machine's answers with these (tolerance 0.05 in log-probability). Renew it with the adapters.
+The tests compare a machine's answers with these (tolerance 0.05 in log-probability). Renew it with the
+adapters.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def main() -> None:
             said = LocalBackend(model.reader).utilities([model.reader.encoder.encode(prompt)])[0]
             skip = np.zeros(len(prompt))
             if model.skip is not None:
-                skip = by_line(log_of(model.skip.predict(data.take(np.array([i])))), available, len(prompt))[0]
+                skip = by_line(log_of(model.skip.predict(data.take(np.array([i])))), available, len(prompt))[
+                    0
+                ]
             v = (said + skip) / model.temperature
             v = v - v.max()
             answers[name] = {

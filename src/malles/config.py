@@ -372,7 +372,10 @@ def _names() -> Iterator[str]:
     for section, field in Config.model_fields.items():
         kind = field.annotation
         assert isinstance(kind, type) and issubclass(kind, Section)
-        yield from (f"{section}.{name}" for name in kind.model_fields)
+        for name, inner in kind.model_fields.items():
+            yield f"{section}.{name}"
+            if isinstance(inner.annotation, type) and issubclass(inner.annotation, Section):
+                yield from (f"{section}.{name}.{part}" for part in inner.annotation.model_fields)
 
 
 def _sentence(origin: str, error: Any) -> str:

@@ -20,7 +20,7 @@ def test_every_shipped_config_loads():
     assert len(RUNS) == 6
     for path in RUNS:
         config = load_config(path)
-        assert config.run.name == path.stem
+        assert config.run.name == path.stem.replace("_", "-")
 
 
 def test_a_resolved_configuration_reads_back_as_itself():

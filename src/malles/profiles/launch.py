@@ -67,9 +67,7 @@ class LaunchProfiles:
             stacked[:, :, k] = np.where(slate.present, feature, 0)
         context = np.stack(list(customer.values()), axis=1).astype(np.float32)
         names = tuple(customer)
-        return ChoiceData(
-            occasions, stacked, tuple(features), context, names, Regime.LAUNCH, self.catalogue
-        )
+        return ChoiceData(occasions, stacked, tuple(features), context, names, Regime.LAUNCH, self.catalogue)
 
 
 class _Slate:
