@@ -52,6 +52,10 @@ class Decision:
     """Which alternative the contributions belong to."""
 
 
+LANGUAGE_TITLE = "The language model beside the others"
+"""Title of the extra table that the terminal shows too."""
+
+
 @dataclass(frozen=True)
 class Extra:
     """A further table with its caption."""

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from malles.report.content import ReportContent
+from malles.report.content import LANGUAGE_TITLE, ReportContent
 from malles.report.tables import Table, effect_table, number, plain_table, score_table
 
 SUMMARY_METRICS = ("log_loss", "hit_rate_score", "top_calibration_error")
@@ -81,6 +81,11 @@ def print_summary(content: ReportContent, *, console: Console | None = None) -> 
         print_scores(content.scores, title="Held-out scores", console=console)
     if content.score_note:
         (console or Console()).print(Text(_printable(content.score_note), style="dim"))
+    for extra in content.extras:
+        if extra.title == LANGUAGE_TITLE:
+            names = {column: column for column in extra.frame.columns}
+            print_table(plain_table(extra.frame, extra.title, names), console=console)
+            (console or Console()).print(Text(_printable(extra.note), style="dim"))
     if content.market is not None:
         part = content.market.filter(pl.col("metric") == "wape_error").select("model", "value", "low", "high")
         names = {"model": "Forecast", "value": "Weighted error", "low": "Low", "high": "High"}

@@ -39,6 +39,12 @@ def score_language_models(road: Road) -> None:
     )
 
 
+BEFORE = (
+    "The adapter was aligned before this run, on all training occasions and with a set model of its own, so it "
+    "has seen more than models fitted on a sample. "
+)
+
+
 def _score(road: Road, names: list[str]) -> dict[str, Any]:
     from malles.llm.aligning import fixed_sample
 
@@ -72,6 +78,7 @@ def _score(road: Road, names: list[str]) -> dict[str, Any]:
         "note": (
             f"{len(rows)} fixed occasions of weeks {first} to {last}, the same for every model; "
             f"differences are to {reference}, paired by household, {settings.bootstrap} draws. "
+            + (BEFORE if "hf" in names and road.config.llm.adapter else "")
             + " ".join(f"{n} takes {s:.2f} processor-seconds an occasion." for n, s in seconds.items())
             + "".join(f" {remark}" for remark in remarks)
         ),

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from malles.errors import RunError
-from malles.report.content import Decision, Extra, ImportSummary, ReportContent, WhatIf
+from malles.report.content import LANGUAGE_TITLE, Decision, Extra, ImportSummary, ReportContent, WhatIf
 from malles.report.page import render_page
 from malles.road import Road
 from malles.stages.language import language_frame
@@ -275,7 +275,7 @@ def _language(folder: Path) -> list[Extra]:
         return []
     found = _read(folder, "05-language-scores")
     return [
-        Extra("The language model beside the others", language_frame(found), found["note"]),
+        Extra(LANGUAGE_TITLE, language_frame(found), found["note"]),
     ]
 
 
