@@ -40,8 +40,8 @@ def score_language_models(road: Road) -> None:
 
 
 BEFORE = (
-    "The adapter was aligned before this run, on all training occasions and with a set model of its own, so it "
-    "has seen more than models fitted on a sample. "
+    "The adapter was aligned before this run, on all training occasions and with a set model of its own: "
+    "it has seen more than models fitted on a sample. "
 )
 
 
