@@ -30,13 +30,13 @@ from malles.data.loading import load_dataset
 from malles.engines import find_engine, load_engine
 from malles.evaluation.comparison import compare_models
 from malles.llm.aligning import SHIPPED
-from malles.llm.attention import Watch
 from malles.llm.backends.local import LocalBackend
 from malles.llm.choice_examples import by_column
 from malles.llm.choice_model import FittedAligned, log_of, softmax
 from malles.llm.encoding import collate
 from malles.llm.prompt import Field
 from malles.llm.reader import Reader
+from malles.llm.training.batches import watch_lines
 from malles.llm.wording import CANONICAL, REWORDINGS, ChoicePrompts
 from malles.occasions.benchmark import select_scored
 from malles.occasions.build import build_occasions
@@ -195,12 +195,7 @@ def attention_mass(reader: Reader, valid: ChoiceData, count: int = 60) -> dict[s
     with torch.inference_mode():
         for i in range(min(count, len(valid))):
             batch = collate([reader.encoder.encode(prompts.prompt(i))])
-            one_hot = np.eye(len(Field), dtype=np.float32)[batch.field] * (batch.owner > -3)[:, :, None]
-            watch = Watch(
-                torch.from_numpy(batch.end).long(),
-                torch.from_numpy(one_hot.astype(np.float32)),
-                frozenset(range(reader.depth // 2, reader.depth)),
-            )
+            watch = watch_lines(reader, batch)
             reader.utilities(batch, watch)
             total += np.mean([m[0].mean(dim=0).numpy() for m in watch.mass], axis=0)
             seen += 1

@@ -24,11 +24,11 @@ import numpy as np
 import torch
 
 from malles.data.synthetic import MarketSettings, Truth, generate_market
-from malles.llm.attention import Watch
 from malles.llm.backends.local import LocalBackend
 from malles.llm.encoding import collate
 from malles.llm.prompt import ECONOMIC, Field, Line, ShelfPrompt
 from malles.llm.reader import Reader, ReaderSettings
+from malles.llm.training.batches import watch_lines
 from malles.llm.training.examples import Examples
 from malles.llm.training.loop import History, TrainingSettings, train
 from malles.llm.training.losses import LossWeights
@@ -321,12 +321,7 @@ def price_attention(reader: Reader, examples: Examples, count: int = 60) -> floa
     with torch.inference_mode():
         for i in range(count):
             batch = collate([reader.encoder.encode(examples.render(i, CANONICAL))])
-            one_hot = np.eye(len(Field), dtype=np.float32)[batch.field] * (batch.owner > -3)[:, :, None]
-            watch = Watch(
-                torch.from_numpy(batch.end).long(),
-                torch.from_numpy(one_hot.astype(np.float32)),
-                frozenset(range(reader.depth // 2, reader.depth)),
-            )
+            watch = watch_lines(reader, batch)
             reader.utilities(batch, watch)
             total += float(np.mean([m[0][:, list(ECONOMIC)].sum(dim=1).mean() for m in watch.mass]))
     return round(total / count, 4)
