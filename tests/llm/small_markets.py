@@ -18,7 +18,13 @@ LABELS = (
 
 
 def named_market(
-    seed: int = 1, *, regime: Regime = Regime.FULL, width: int = 5, occasions: int = 120, names=None
+    seed: int = 1,
+    *,
+    regime: Regime = Regime.FULL,
+    width: int = 5,
+    occasions: int = 120,
+    names=None,
+    categories=("FOOD | COLA", "FOOD | LEMONADE"),
 ) -> ChoiceData:
     """Occasions of loyal customers before shelves of `width` named products and 'another product'."""
     catalogue, asked = random_market(seed, customers=30, categories=2, width=width, occasions=occasions)
@@ -26,7 +32,7 @@ def named_market(
     catalogue = replace(
         catalogue,
         products=replace(catalogue.products, text=pl.Series("text", labels, dtype=pl.String)),
-        category_name=("FOOD | COLA", "FOOD | LEMONADE"),
+        category_name=categories,
     )
     return build_features(catalogue, asked, regime)
 

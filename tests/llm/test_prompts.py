@@ -181,3 +181,16 @@ def test_letters_stand_on_the_line_they_speak_of(prompts):
     assert [line[:3] for line in lines] == ["A. ", "B. ", "C. ", "D. ", "E. ", "F. "]
     for line, shelf in zip(lines, prompt.shelf, strict=True):
         assert "".join(words for _, words in shelf).removeprefix("-").strip() in line
+
+
+def test_products_told_apart_by_a_number_keep_it_where_their_category_has_the_same_number():
+    """A market of plain names: "product 2" of "category 2" must not become "product"."""
+    market = named_market(
+        names=[f"product {k}" for k in range(10)], categories=("category 1 | category 1", "category 2")
+    )
+    prompts = ChoicePrompts(market)
+    shown = [prompts.prompt(row) for row in range(len(prompts))]
+    names = {"".join(w for f, w in line if f is Field.NAME).strip() for p in shown for line in p.shelf}
+    assert {"product 1", "product 2", "product 3"} <= names
+    openings = {"".join(w for _, w in prompt.opening) for prompt in shown}
+    assert openings == {"Shelf: category 1", "Shelf: category 2"}  # said once, though a path says it twice

@@ -54,7 +54,7 @@ def customer_line(data: ChoiceData, row: int) -> Line:
             parts.append("never bought here")
         else:
             weeks = math.expm1(value("category_weeks_since") or 0.0)
-            parts.append(f"bought {bought:.0f} here, last {weeks:.0f} weeks ago")
+            parts.append(f"bought {bought:.0f} here, last {_weeks_ago(weeks)}")
             parts.append(f"{_percent(value('category_discounted') or 0.0)} on discount")
     parts += customer_elsewhere(value)
     private, spend = value("customer_private"), value("customer_basket_spend")
@@ -82,6 +82,16 @@ def _percent(share: float) -> str:
     ('38%', '4%')
     """
     return f"{share:.0%}"
+
+
+def _weeks_ago(weeks: float) -> str:
+    """Whole weeks in words.
+
+    >>> _weeks_ago(0.2), _weeks_ago(1.0), _weeks_ago(2.6)
+    ('this week', '1 week ago', '3 weeks ago')
+    """
+    whole = round(weeks)
+    return "this week" if whole == 0 else f"{whole} week{'s' if whole > 1 else ''} ago"
 
 
 def _own_purchases(get: Get, j: int, synonyms: bool) -> list[str]:

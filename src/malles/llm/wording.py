@@ -51,6 +51,15 @@ def clean_name(name: str, limit: int = MOST_NAME) -> str:
     return " ".join(text.split()).lower()[:limit].strip()
 
 
+def has_digit(word: str) -> bool:
+    """Whether a word carries a number.
+
+    >>> has_digit("12oz"), has_digit("oz")
+    (True, False)
+    """
+    return any(c.isdigit() for c in word)
+
+
 @dataclass(frozen=True)
 class ChoicePrompts:
     """Prompts of the occasions of `data`, made when they are asked for.
@@ -97,7 +106,8 @@ class ChoicePrompts:
         )
 
     def _opening(self, row: int, wording: Wording) -> Line:
-        name = clean_name(self._category(row).replace("|", ","), 60) or "products"
+        parts = [clean_name(part, 60) for part in self._category(row).split("|")]
+        name = ", ".join(dict.fromkeys(part for part in parts if part))[:60].strip(" ,") or "products"
         return ((Field.FRAME, "Choose from: " if wording.synonyms else "Shelf: "), (Field.NAME, name))
 
     def _category(self, row: int) -> str:
@@ -130,9 +140,10 @@ class ChoicePrompts:
         )
 
     def _name(self, row: int, code: int) -> Line:
+        """The name without the words that the opening said already; numbers tell products apart and stay."""
         products = self.catalogue.products
         spoken = set(clean_name(self._category(row), 200).replace("|", " ").split())
-        words = [w for w in clean_name(str(products.text[code]), 200).split() if w not in spoken]
+        words = [w for w in clean_name(str(products.text[code]), 200).split() if has_digit(w) or w not in spoken]
         name = " ".join(words).replace("private label", "store brand")[:MOST_NAME].strip()
         return ((Field.NAME, f" {name}"),) if name else ()
 
