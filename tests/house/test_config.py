@@ -75,9 +75,10 @@ def test_settings_are_frozen():
 
 
 def test_every_setting_has_a_sentence_under_it():
-    tree = ast.parse((SOURCE / "config.py").read_text())
+    files = sorted((SOURCE / "config").glob("*.py"))
+    body = [node for file in files for node in ast.parse(file.read_text()).body]
     missing, seen = [], 0
-    for kind in (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name.endswith("Settings")):
+    for kind in (n for n in body if isinstance(n, ast.ClassDef) and n.name.endswith("Settings")):
         for here, after in zip(kind.body, [*kind.body[1:], None], strict=True):
             if isinstance(here, ast.AnnAssign):
                 seen += 1
