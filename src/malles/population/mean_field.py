@@ -157,6 +157,12 @@ class WeekField:
     probability: Float[ndarray, "occasion alternative"]
     """Choice probabilities in the solved market."""
     fixed_point: FixedPoint
+    product: Int[ndarray, " component"]
+    """Product of every component of the field; empty where customers do not react."""
+    past_share: Float[ndarray, " component"]
+    """Their shares over the weeks of the short window that are over."""
+    long_share: Float[ndarray, " component"]
+    """Their shares over the long window before."""
 
 
 def solve_week(
@@ -196,7 +202,9 @@ def solve_week(
     category = category_of_product[live]
     cell = place[at]
     if not len(live) or reaction.coefficient == 0.0:
-        return WeekField(probability, solve_fixed_point(lambda m: m, np.zeros(1)))
+        none = np.zeros(0)
+        still = solve_fixed_point(lambda m: m, np.zeros(1))
+        return WeekField(probability, still, none.astype(np.int64), none, none)
 
     def decide(field: ndarray) -> ndarray:
         lift = np.exp(np.clip(reaction.coefficient * share_deviation(field, long_share[live]), -5, 5))
@@ -213,4 +221,4 @@ def solve_week(
     found = solve_fixed_point(
         respond, start, tolerance=tolerance, iterations=100, more_starts=(long_share[live],)
     )
-    return WeekField(decide(found.field), found)
+    return WeekField(decide(found.field), found, live, past_share[live], long_share[live])

@@ -11,7 +11,7 @@ from numpy import ndarray
 from malles.errors import DataError
 from malles.population.fixed_point import FixedPoint
 from malles.population.kernels import choose, draw_units, uniform
-from malles.population.mean_field import MeanField, build_mean_field, solve_week
+from malles.population.mean_field import MeanField, WeekField, build_mean_field, solve_week
 from malles.population.world import Deciders, Trips, World
 from malles.profiles.incidence import History, Purchases, Shelf, build_market, describe_trips
 from malles.vocabulary import OTHER, OUTSIDE, PADDING, Lines, Occasions
@@ -47,10 +47,15 @@ class WeekResult:
     """What was drawn."""
     mean_field: MeanField
     """The state of the market in this week's drawn purchases on the shelves."""
-    fixed_point: FixedPoint
-    """How the week's mean field was solved."""
+    solved: WeekField
+    """The mean field that the week's customers decided in."""
     asked: int
     """Occasions that the choice model decided."""
+
+    @property
+    def fixed_point(self) -> FixedPoint:
+        """How the week's mean field was solved."""
+        return self.solved.fixed_point
 
 
 def slate_occasions(
@@ -222,7 +227,7 @@ def simulate_week(
         week=week, trips=len(trips), expected_units=units,
         drawn_units=np.bincount(category, count, minlength=C).astype(np.int64), expected_purchases=buys,
         other_units=other, shelf_units=shelf_units, product_units=product_units, purchases=final,
-        mean_field=field, fixed_point=solved.fixed_point, asked=len(occasions),
+        mean_field=field, solved=solved, asked=len(occasions),
     )  # fmt: skip
 
 
