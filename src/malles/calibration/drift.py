@@ -24,7 +24,10 @@ from malles.errors import DataError, OccasionError
 
 @dataclass(frozen=True)
 class DriftPrior:
-    """How far utilities may lie from the model's, and for how long."""
+    """How far utilities may lie from the model's, and for how long.
+
+    The defaults are what `select_prior` chose on weeks 38 to 40 of Complete Journey.
+    """
 
     spread: float = 0.3
     """Standard deviation of a product's bias, utility; > 0."""
@@ -33,7 +36,7 @@ class DriftPrior:
     family_spread: float = 0.15
     """The same for what a family shares; 0 = families share nothing."""
     family_persistence: float = 0.9
-    shock: float = 0.15
+    shock: float = 0.3
     """Standard deviation of what one week adds to a product and the next one forgets, utility."""
     sharpness: float = 0.1
     """Standard deviation of 1 / temperature around 1."""
@@ -58,11 +61,12 @@ of .05 in a week, and a covariance of .03, .02, .02, .01 with the four weeks tha
 
 @dataclass(frozen=True)
 class ShareDrift:
-    """Biases by week; row t is what was known before week `first_week` + t began."""
+    """Biases by week; every row is what was known before its week began."""
 
-    first_week: int
+    week: Integer[ndarray, " week"]
+    """Consecutive weeks; the last one is the week after the last one followed."""
     bias: Float[ndarray, "week product"]
-    """Utility added to a product in that week; the last row is the week after the last one followed."""
+    """Utility added to a product in that week."""
     deviation: Float[ndarray, "week product"]
     """Standard deviation of the product's bias, given the weeks before."""
     family_bias: Float[ndarray, "week family"]
@@ -80,10 +84,10 @@ class ShareDrift:
         Weeks before the first one followed have no bias; after the last one it fades by the persistence.
         """
         last = week if before is None else min(before, week)
-        row = min(last - self.first_week, len(self.bias) - 1)
+        row = min(last - int(self.week[0]), len(self.week) - 1)
         if row < 0:
             return np.zeros(self.bias.shape[1]), 1.0
-        fade = self.persistence ** (week - self.first_week - row)
+        fade = self.persistence ** (week - int(self.week[row]))
         shared = np.append(self.family_bias[row] * fade[1], 0.0)[self.family]
         return self.bias[row] * fade[0] + shared, float(self.sharpness[row])
 
@@ -168,8 +172,9 @@ def follow_shares(
         shared_rows.append(shared.mean)
         sharpness.append(1.0 + float(sharp.mean[0]))
     return ShareDrift(
-        int(week.min()), np.stack(own_rows), np.stack(deviations), np.stack(shared_rows), np.array(sharpness),
-        np.asarray(family), np.array([prior.persistence, prior.family_persistence]),
+        np.arange(int(week.min()), int(week.max()) + 2), np.stack(own_rows), np.stack(deviations),
+        np.stack(shared_rows), np.array(sharpness), np.asarray(family),
+        np.array([prior.persistence, prior.family_persistence]),
     )  # fmt: skip
 
 

@@ -29,6 +29,11 @@ class CalibrationSettings(Section):
     """Weeks that the calibration is fitted on."""
     fit_until: Week = 36
     """Last week the models behind the calibration have seen."""
+    choice: bool = True
+    """Whether product shares are followed week by week and corrected, from the first week after
+    `[occasions] fit_until` on."""
+    units: bool = True
+    """Whether drawn units are mapped to the distribution of units really bought."""
 
     @model_validator(mode="after")
     def _fitted_on_unseen_weeks(self) -> Self:

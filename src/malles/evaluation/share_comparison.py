@@ -168,7 +168,7 @@ class _Cells:
             self.cells = int(enough.sum())
             return
         self.names = ("kl_distance", "total_variation_distance", "price_wasserstein_distance")
-        self.cell, self.cells = cell, int(cell.max()) + 1
+        self.cells = int(cell.max()) + 1
         self.size = csr_array((np.ones(self.count), (customer, cell)), shape=(self.customers, self.cells))
         where = cell[row]
         money = o.price[self.kept][row, column].astype(np.float64)
@@ -183,10 +183,9 @@ class _Cells:
             self.grids.append((code, cell_of, step))
 
     def level_out(self, counts: ndarray) -> ndarray:
-        """Weights of the kept occasions with mean 1 in every cell, so that shares stay shares."""
+        """Weights of the kept occasions, with mean 1."""
         w = counts[self.kept].astype(np.float64)
-        cell = np.zeros(self.count, np.int64) if self.level == "product" else self.cell
-        return np.asarray(w / (np.bincount(cell, w) / np.bincount(cell))[cell])
+        return np.asarray(w / w.mean())
 
     def picked(self, chosen: ndarray) -> ndarray:
         """Mass 1 on the chosen column."""
@@ -226,7 +225,9 @@ class _Cells:
         columns = []
         for g, (_, cell_of, step) in enumerate(self.grids):
             at = np.maximum(size[:, cell_of], 1e-12)
-            a, p = np.asarray(weight @ actual[g]) / at, np.asarray(weight @ predicted[g]) / at
+            a, p = np.asarray(weight @ actual[g]) / at, np.asarray(weight @ predicted[g])
+            cell_sum = csr_array((np.ones(len(cell_of)), (np.arange(len(cell_of)), cell_of)))
+            p = p / np.maximum(np.asarray(p @ cell_sum)[:, cell_of], 1e-12)
             by_mass = share[:, cell_of]
             if g == 0:
                 columns.append((by_mass * a * _log_ratio(a, p)).sum(axis=1))

@@ -16,8 +16,10 @@ from malles.population.world import Deciders, Trips, World
 from malles.profiles.incidence import History, Purchases, Shelf, build_market, describe_trips
 from malles.vocabulary import OTHER, OUTSIDE, PADDING, Lines, Occasions
 
-UNITS, PRODUCTS, PICKS = 1 << 30, 1 << 31, 1 << 40
-"""Where the draw keys of units, of the number of products, of products begin; purchases begin at 0."""
+UNITS, PRODUCTS, ADJUST, PICKS = 1 << 30, 1 << 31, 1 << 32, 1 << 40
+"""Where the draw keys of units, of the number of products, of calibrated units, of products begin; purchases
+begin at 0.
+"""
 
 MOST_PRODUCTS = 4
 """Most distinct products drawn for one purchase; 0.4 % of the purchases in the Complete Journey data have
@@ -152,6 +154,9 @@ def simulate_week(
         draw = turn[trip[hit]] * C + category[hit]
         # for the memory of this week's next trip the category and the units matter, the product does not yet
         count = draw_units(said.units[hit], uniform(seed, week, trips.customer[trip[hit]], UNITS + draw))
+        if deciders.adjust_units is not None:
+            luck = uniform(seed, week, trips.customer[trip[hit]], ADJUST + draw)
+            count = deciders.adjust_units(count.astype(np.int64), luck)
         cells.append(
             np.stack([trip[hit], category[hit], count, said.units[hit], said.products[hit], off[hit]]).astype(
                 float

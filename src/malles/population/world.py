@@ -21,6 +21,11 @@ from malles.vocabulary import Lines, Occasions
 Choose = Callable[[Occasions, Lines], Float[ndarray, "occasion alternative"]]
 """Choice probabilities of occasions that buy on the shelf, given the order lines of weeks before theirs."""
 
+AdjustUnits = Callable[
+    [Int64[ndarray, " purchase"], Float[ndarray, " purchase"]], Int64[ndarray, " purchase"]
+]
+"""Calibrated units of drawn ones, given a uniform number each."""
+
 
 TRIPS_KEY = 1 << 50
 """Where the draw keys of simulated trips begin."""
@@ -106,3 +111,5 @@ class Deciders:
     reaction: Reaction = NO_REACTION
     rate: Float[ndarray, " category"] | None = None
     """Calibrated factor on the chance of a purchase, by category; None = 1."""
+    adjust_units: AdjustUnits | None = None
+    """Calibrated map of drawn units; None keeps them. Expected units are not touched."""

@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from malles.arrays import read_arrays, write_arrays
 from malles.baselines.weekly import WeeklyBoosting, predict_last_week, predict_mean, predict_smoothing
+from malles.calibration.drift import ShareDrift
+from malles.calibration.mapping import UnitsMap, fit_units_map
 from malles.calibration.rate import fit_rate_map
 from malles.choice.model import ChoiceModel
 from malles.config import Config
@@ -29,14 +32,18 @@ from malles.profiles.features import build_features
 from malles.profiles.incidence import build_purchases
 from malles.profiles.incidence_shelves import shelves_by_week
 from malles.road import Road
+from malles.stages.choice_drift import calibrated, follow_choices
 from malles.stages.occasions import occasion_rules
 from malles.stages.transactions import read_plain, write_plain
 from malles.vocabulary import Catalogue, Lines, Occasions
 
 CODE = (
     "data", "occasions", "vocabulary", "profiles", "choice", "baselines", "head", "engines",
-    "population", "calibration", "evaluation", "stages/market",
+    "population", "calibration", "evaluation", "stages/market", "stages/choice_drift",
 )  # fmt: skip
+
+DRIFT = "06-choice-drift.safetensors"
+"""Where a run keeps the product shares that it followed."""
 
 CELLS = 0.03
 """Part of the cells (trips x categories) without a purchase that incidence is fitted on."""
@@ -48,10 +55,17 @@ PAST_WEEKS = 8
 class MarketRoom:
     """What the market and the what-if share; made when it is first asked for."""
 
-    def __init__(self, catalogue: Catalogue, config: Config, chooser: Callable[[], ChoiceModel]) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        config: Config,
+        chooser: Callable[[], ChoiceModel],
+        drift: Callable[[], ShareDrift | None] = lambda: None,
+    ) -> None:
         self.catalogue = catalogue
         self.config = config
         self._chooser = chooser
+        self._drift = drift
 
     @cached_property
     def world(self) -> World:
@@ -90,12 +104,26 @@ class MarketRoom:
         """Units really sold in every category and week: all products, on a slate or not."""
         return self.world.purchases.units_by_week(np.arange(weeks[0], weeks[1] + 1), len(self.world.group))
 
-    def deciders(self, incidence: FittedIncidence, rates: dict[str, Any] | None = None) -> Deciders:
-        """The models that decide for the customers; `rates` is what the stage of that name kept."""
+    def deciders(
+        self, incidence: FittedIncidence, rates: dict[str, Any] | None = None, *, before: int | None = None
+    ) -> Deciders:
+        """The models that decide for the customers, calibrated if `rates` are given.
+
+        Args:
+            incidence: the fitted incidence model.
+            rates: what the stage of that name kept.
+            before: use no product shares of this week and later ones (a free-running market).
+        """
         if rates is None:
             return Deciders(incidence, self.choose)
-        reaction = Reaction(**rates["reaction"])
-        return Deciders(incidence, self.choose, reaction, np.array(rates["rate"]))
+        units = rates.get("units")
+        return Deciders(
+            incidence,
+            calibrated(self.choose, self._drift(), before),
+            Reaction(**rates["reaction"]),
+            np.array(rates["rate"]),
+            UnitsMap(np.array(units["simulated"]), np.array(units["actual"])).apply if units else None,
+        )
 
     def fit_reaction(self, weeks: tuple[int, int]) -> Reaction:
         """How customers react to the shares of the two weeks before, beyond what the choice model knows.
@@ -127,7 +155,8 @@ def market_room(road: Road) -> MarketRoom:
     """The market room of a run; the last model of the configuration chooses."""
     name = market_model(road.config.models.names)
     return road.shared("market", lambda: MarketRoom(
-        road.catalogue, road.config, lambda: road.steps[f"model {name}"].value
+        road.catalogue, road.config, lambda: road.steps[f"model {name}"].value,
+        lambda: road.steps["drift"].value if "drift" in road.steps else None,
     ))  # fmt: skip
 
 
@@ -156,10 +185,19 @@ def simulate_market(road: Road) -> None:
         build=lambda: _calibrate(road), save=write_plain, load=read_plain,
         inputs=[transactions, road.steps["incidence"], chooser], **common,
     )  # fmt: skip
+    if settings.calibration.choice:
+        road.steps["drift"] = road.run.step(
+            "drift", DRIFT,
+            build=lambda: _follow(road), save=write_arrays, load=read_drift,
+            inputs=[transactions, chooser], **common,
+        )  # fmt: skip
     road.steps["market"] = road.run.step(
         "market", "06-market.json",
         build=lambda: _simulate(road), save=write_plain, load=read_plain,
-        inputs=[transactions, road.steps["incidence"], road.steps["rates"], chooser], **common,
+        inputs=[
+            transactions, road.steps["incidence"], road.steps["rates"], chooser,
+            *([road.steps["drift"]] if settings.calibration.choice else []),
+        ], **common,
     )  # fmt: skip
 
 
@@ -181,7 +219,9 @@ def _walk(
     road.tell(title, 0, last - first + 1)
     return simulate(
         room.world,
-        room.deciders(road.steps["incidence"].value, rates),
+        room.deciders(
+            road.steps["incidence"].value, rates, before=first if mode is Mode.FREE_RUNNING else None
+        ),
         range(first, last + 1),
         mode=mode,
         trips=trips,
@@ -193,15 +233,58 @@ def _walk(
 def _calibrate(road: Road) -> dict[str, Any]:
     """Ratio of actual to simulated units by category in the calibration weeks, shrunk; the reaction."""
     weeks = road.config.calibration.weeks
-    simulated = _walk(road, weeks, None, Mode.ONE_WEEK_AHEAD, TripSource(road.config.market.trips)).units
-    found = fit_rate_map(market_room(road).actual(weeks), simulated, centre=None)
+    walked = _walk(road, weeks, None, Mode.ONE_WEEK_AHEAD, TripSource(road.config.market.trips))
+    room = market_room(road)
+    found = fit_rate_map(room.actual(weeks), walked.units, centre=None)
     road.tell("reaction to the mean field")
     return {
-        "reaction": asdict(market_room(road).fit_reaction(weeks)),
+        "reaction": asdict(room.fit_reaction(weeks)),
+        "units": _units_map(road, walked, weeks) if road.config.calibration.units else None,
         "rate": found.rate.tolist(),
         "strength": found.strength if np.isfinite(found.strength) else None,
-        "dispersion": found.dispersion,
+        "dispersion": found.dispersion.tolist(),
     }
+
+
+def _units_map(road: Road, walked: Simulation, weeks: tuple[int, int]) -> dict[str, list[float]] | None:
+    """Quantile map from drawn units per purchase to those really bought; None without purchases."""
+    true = market_room(road).world.purchases
+    when = true.week[true.trip]
+    actual = true.units[(when >= weeks[0]) & (when <= weeks[1])]
+    drawn = np.concatenate([week.purchases.units for week in walked.weeks])
+    if not len(actual) or not len(drawn):
+        return None
+    found = fit_units_map(drawn, actual)
+    return {"simulated": found.simulated.tolist(), "actual": found.actual.tolist()}
+
+
+def _follow(road: Road) -> ShareDrift:
+    """Product shares from the first week the choice model was not fitted on to the last simulated one."""
+    title, settings = "following product shares", road.config
+    return follow_choices(
+        road.catalogue, settings, market_room(road).choose,
+        (settings.calibration.weeks[0], settings.market.weeks[1]),
+        lambda done, total: road.tell(title, done, total),
+    )  # fmt: skip
+
+
+def read_drift(path: Path) -> ShareDrift:
+    """The followed product shares of a run."""
+    return read_arrays(ShareDrift, path)
+
+
+def simulations(road: Road) -> tuple[Simulation, Simulation, Simulation]:
+    """The simulated weeks: one week ahead, the same with simulated trips, and free-running."""
+
+    def build() -> tuple[Simulation, Simulation, Simulation]:
+        weeks, rates = road.config.market.weeks, road.steps["rates"].value
+        return (
+            _walk(road, weeks, rates, Mode.ONE_WEEK_AHEAD, TripSource(road.config.market.trips)),
+            _walk(road, weeks, rates, Mode.ONE_WEEK_AHEAD, TripSource.SIMULATED),
+            _walk(road, weeks, rates, Mode.FREE_RUNNING, TripSource.SIMULATED),
+        )
+
+    return road.shared("simulations", build)
 
 
 def _simulate(road: Road) -> dict[str, Any]:
@@ -210,11 +293,9 @@ def _simulate(road: Road) -> dict[str, Any]:
     weeks = settings.market.weeks
     rates = road.steps["rates"].value
     actual = room.actual(weeks)
-    ahead = _walk(road, weeks, rates, Mode.ONE_WEEK_AHEAD, TripSource(settings.market.trips))
+    ahead, drawn, free = simulations(road)
     # a rate multiplies the chance of a purchase, and so very nearly the units
     raw = ahead.units / np.array(rates["rate"])[:, None]
-    drawn = _walk(road, weeks, rates, Mode.ONE_WEEK_AHEAD, TripSource.SIMULATED)
-    free = _walk(road, weeks, rates, Mode.FREE_RUNNING, TripSource.SIMULATED)
     predicted = {
         f"simulated, one week ahead, trips from {ahead.trips.value}": ahead.units,
         "the same without calibration": raw,

@@ -13,7 +13,7 @@ from malles.head.incidence import FittedIncidence
 from malles.population.simulation import TripSource
 from malles.road import Tell
 from malles.stages.finished import open_finished
-from malles.stages.market import MarketRoom
+from malles.stages.market import DRIFT, MarketRoom, read_drift
 from malles.stages.what_if import answer
 
 
@@ -52,7 +52,13 @@ def ask_finished(
         raise ConfigError(
             f"--week {when} is not between {first} and {last}, the weeks that run {run!r} knows."
         )
-    room = MarketRoom(finished.catalogue, config, lambda: finished.model(market_model(config.models.names)))
+    followed = finished.folder / DRIFT
+    room = MarketRoom(
+        finished.catalogue,
+        config,
+        lambda: finished.model(market_model(config.models.names)),
+        lambda: read_drift(followed) if followed.is_file() else None,
+    )
     incidence = FittedIncidence.load(finished.folder / "03-models" / "incidence")
     kept = json.loads(rates.read_text(encoding="utf-8"))
     if not {"rate", "reaction"} <= kept.keys():
