@@ -177,6 +177,7 @@ ENGINES = {
     "personal_frequency": Engine(
         "malles.baselines.personal_frequency", "PersonalFrequency", "FittedPersonalFrequency"
     ),
+    "cognitive": Engine("malles.cognition.core", "CognitiveCore", "FittedCognitiveCore"),
     "conditional_logit": Engine("malles.baselines.logit", "ConditionalLogit", "FittedConditionalLogit"),
     "latent_class": Engine("malles.baselines.latent_class", "LatentClass", "FittedLatentClass", seeded=True),
     "lightgbm": Engine("malles.baselines.boosting", "BoostedTrees", "FittedBoostedTrees", seeded=True),

@@ -19,10 +19,12 @@ FLOORS = """
     rules
     head
     baselines
+    cognition
     population
     calibration
     evaluation
     scenarios
+    records
     store
     owner
     journal
@@ -30,6 +32,7 @@ FLOORS = """
     discussion
     wholesale
     report
+    query
     engines
     road stages
     pipeline

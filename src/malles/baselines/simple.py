@@ -50,7 +50,7 @@ class SimpleRule(ABC):
     def predict(self, data: ChoiceData) -> Float[ndarray, "occasion alternative"]:
         """Choice probabilities: rows sum to one, unavailable columns are exactly 0."""
         require_features(data, self.reads, self.name)
-        return _with_special(data.occasions, self.weights(data), self.outside_share, self.other_share)
+        return with_special(data.occasions, self.weights(data), self.outside_share, self.other_share)
 
     def save(self, folder: Path) -> None:
         """Write the rule's numbers to a new folder."""
@@ -114,7 +114,8 @@ def _rate(taken: ndarray) -> float:
     return float((taken.sum() + 0.5) / (len(taken) + 1)) if len(taken) else 0.0
 
 
-def _with_special(occasions: Occasions, weight: ndarray, outside_share: float, other_share: float) -> ndarray:
+def with_special(occasions: Occasions, weight: ndarray, outside_share: float, other_share: float) -> ndarray:
+    """Weights of products as probabilities, with the outside option and OTHER at their shares."""
     available = occasions.available
     require_alternatives(available)
     product = is_product(occasions)
