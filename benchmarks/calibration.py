@@ -67,9 +67,9 @@ def main() -> None:
     names = ["head", *(["lightgbm"] if asked.lightgbm else [])]
     raw = {name: predict(catalogue, store, name, fit_until, o, asked.seed) for name in names}
     late = np.flatnonzero(o.week >= judged[0])
-    answers, weights, notes = calibrate(
-        raw["head"], o, late, judged[0], product_families(catalogue), catalogue
-    )
+    products = catalogue.products
+    family = product_families(products.category, products.size)
+    answers, weights, notes = calibrate(raw["head"], o, late, judged[0], family, catalogue)
     answers |= {name: p[late] for name, p in raw.items() if name != "head"}
     print(json.dumps({
         "fitted until": fit_until, "judged": judged, "occasions": len(late), **notes,

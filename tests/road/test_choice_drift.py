@@ -2,25 +2,28 @@ import numpy as np
 
 from malles.calibration.drift import DriftPrior
 from malles.stages.choice_drift import calibrated, empty_drift
-from malles.vocabulary import Occasions
+from malles.vocabulary import Lines, Occasions
 
 
 def occasions(week: int) -> Occasions:
     product = np.array([[-1, 0, 1, -3]], np.int32)
-    zero, one = np.zeros(1, np.int32), np.ones((1, 4), np.float32)
+    zero, long, one = np.zeros(1, np.int32), np.zeros(1, np.int64), np.ones((1, 4), np.float32)
     return Occasions(
-        zero, zero, zero.astype(np.int64), np.array([week], np.int16), zero.astype(np.int64), zero, product, one,
-        one, np.zeros((1, 4), np.uint8), product >= 0, np.zeros((1, 4), np.int16), np.array([-1], np.int16), zero,
+        zero, zero, long, np.array([week], np.int16), long, zero, product, one, one,
+        np.zeros((1, 4), np.uint8), product >= 0, np.zeros((1, 4), np.int16), np.array([-1], np.int16), zero,
     )  # fmt: skip
 
 
-def choose(found: Occasions, lines: object) -> np.ndarray:
+NO_LINES = Lines(*(np.zeros(0, t) for t in ("i4", "i4", "i4", "i8", "i2", "i8", "i4", "f4", "f4")))
+
+
+def choose(found: Occasions, lines: Lines) -> np.ndarray:
     return found.available * np.array([0.0, 0.75, 0.25, 0.0])
 
 
 def test_without_anything_followed_the_model_is_left_as_it_is():
     nothing = empty_drift(5, np.zeros(2, np.int64), DriftPrior())
-    np.testing.assert_allclose(calibrated(choose, nothing)(occasions(9), None), [[0, 0.75, 0.25, 0]])
+    np.testing.assert_allclose(calibrated(choose, nothing)(occasions(9), NO_LINES), [[0, 0.75, 0.25, 0]])
     assert calibrated(choose, None) is choose
 
 
@@ -31,5 +34,5 @@ def test_what_was_followed_moves_the_odds_until_the_week_a_free_market_begins():
     drift = type(drift)(
         np.array([5, 6]), bias, np.ones((2, 2)), np.zeros((2, 0)), np.ones(2), drift.family, drift.persistence
     )
-    np.testing.assert_allclose(calibrated(choose, drift)(occasions(6), None), [[0, 0.5, 0.5, 0]])
-    np.testing.assert_allclose(calibrated(choose, drift, 5)(occasions(6), None), [[0, 0.75, 0.25, 0]])
+    np.testing.assert_allclose(calibrated(choose, drift)(occasions(6), NO_LINES), [[0, 0.5, 0.5, 0]])
+    np.testing.assert_allclose(calibrated(choose, drift, 5)(occasions(6), NO_LINES), [[0, 0.75, 0.25, 0]])

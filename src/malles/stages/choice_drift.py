@@ -39,7 +39,7 @@ def follow_choices(
         told: told how many occasions are done.
     """
     first = max(weeks[0], config.occasions.fit_until + 1)
-    family = product_families(catalogue)
+    family = product_families(catalogue.products.category, catalogue.products.size)
     prior = DriftPrior()
     if first > weeks[1]:
         return empty_drift(first, family, prior)
