@@ -18,6 +18,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/write_cli_docs.py --check
+	$(BIN)/python scripts/write_table_docs.py --check
 
 test: setup
 	$(BIN)/python -m pytest
@@ -34,6 +35,7 @@ bench: setup
 
 docs: setup
 	$(BIN)/python scripts/write_cli_docs.py
+	$(BIN)/python scripts/write_table_docs.py
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,7 +2,8 @@
 
     MallesError
     ├── UsageError          the command was called wrongly (exit code 2)
-    │   └── ConfigError     a setting is unknown or has an impossible value
+    │   ├── ConfigError     a setting is unknown or has an impossible value
+    │   └── QueryError      a query over a run is refused, wrong or too large
     ├── DataError           a table cannot be used as it is
     │   ├── SchemaError     columns are missing, misnamed or of the wrong type
     │   └── ReconciliationError   records in file ≠ accepted + quarantined
@@ -35,6 +36,10 @@ class UsageError(MallesError):
 
 class ConfigError(UsageError):
     """A setting is unknown or has an impossible value."""
+
+
+class QueryError(UsageError):
+    """A query over the tables of a run is refused, wrong, too slow or too large."""
 
 
 class DataError(MallesError):

@@ -20,6 +20,7 @@ from malles.stages.market import simulate_market
 from malles.stages.models import fit_models
 from malles.stages.occasions import build_occasion_tables
 from malles.stages.page import write_report
+from malles.stages.records import record_found_tables, record_given_tables, record_simulated_tables
 from malles.stages.scores import score_models
 from malles.stages.transactions import read_transactions
 from malles.stages.what_if import ask_what_if
@@ -31,14 +32,17 @@ def walk_road(road: Road) -> Path:
     walk_to_models(road)
     score_models(road)  # evaluation/   on weeks that no model saw
     simulate_market(road)  # population/ calibration/    all households, against what was sold
+    record_simulated_tables(road)  # records/      every decision and aggregate, to be asked by `malles query`
     ask_what_if(road)  # scenarios/    one change of the shelf, and where the units came from
     explain_one_decision(road)  # profiles/     one customer, one choice, and why
+    record_found_tables(road)  # records/      scores and outcomes, likewise
     return write_report(road)  # report/       one page that opens offline
 
 
 def walk_to_models(road: Road) -> None:
     """The first part of the road: what `malles fit` does."""
     read_transactions(road)  # data/         rows in, each accepted or quarantined
+    record_given_tables(road)  # records/      what is computed with, to be asked by `malles query`
     build_occasion_tables(road)  # occasions/    who chose among what, at which prices
     fit_models(road)  # profiles/ baselines/ head/    the past of every customer; models that choose
 

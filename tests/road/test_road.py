@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from malles.data.home import write_dataset
 from malles.data.synthetic import MarketSettings, generate_market
 from malles.occasions.build import build_occasions
 from malles.occasions.table import write_occasions
+from malles.query import open_run_tables
+from malles.records.schema import TABLES
 from malles.stages.finished import open_finished
 from malles.stages.occasions import occasion_rules
 from malles.stages.predict import predict_table
@@ -95,6 +98,60 @@ def test_every_simulated_week_solves_its_mean_field(walked: tuple[Path, Path]) -
     assert [week["week"] for week in found["mean_field"]] == [21, 22]
     assert all(week["gap"] < 1e-6 for week in found["mean_field"])
     assert found["reaction"]["standard_error"] > 0
+
+
+def test_a_run_leaves_every_documented_table_and_they_agree(walked: tuple[Path, Path]) -> None:
+    """Decisions add up to the drawn units, products and categories to the totals that the run reports."""
+    market = json.loads((walked[0] / "06-market.json").read_text())
+    with open_run_tables(walked[0]) as tables:
+        assert list(tables.tables) == list(TABLES)
+        for name, table in TABLES.items():
+            frame = tables.table(name).collect()
+            assert frame.columns == [column.name for column in table.columns]
+            assert frame.height > 0
+        sums = tables.query(
+            """
+            with drawn as (
+                from decisions select mode, trip_source, week, sum(units) as drawn group by all
+            ),
+            products as (
+                from product_week
+                select mode, trip_source, week, sum(expected_units) as by_product group by all
+            ),
+            categories as (
+                from category_week
+                select mode, trip_source, week, sum(expected_units) as by_category group by all
+            )
+            from week_total
+            join drawn using (mode, trip_source, week)
+            join products using (mode, trip_source, week)
+            join categories using (mode, trip_source, week)
+            where mode = 'free_running'
+            order by week
+            """
+        )
+    assert sums["week"].to_list() == [21, 22]
+    assert sums["drawn"].to_list() == sums["drawn_units"].to_list()
+    reported = market["total"]["simulated, free-running, trips simulated"]
+    for name in ("expected_units", "by_category"):
+        assert sums[name].to_list() == pytest.approx(reported)
+    part = (sums["by_product"] / sums["by_category"]).to_list()
+    assert all(0.95 < p < 1 + 1e-9 for p in part)  # what nothing was bought of outside slates has no product
+    assert sums["actual_units"].to_list() == market["total"]["actual"]
+
+
+def test_the_ten_worked_queries_are_answered(walked: tuple[Path, Path]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "queries.md").read_text(encoding="utf-8")
+    queries = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    assert len(queries) == 10
+    with open_run_tables(walked[0]) as tables:
+        answers = [tables.query(sql) for sql in queries]
+        trips = tables.query("select count(*) as n from trips where mode = 'one_week_ahead' "
+                             "and trip_source = 'simulated'")["n"].item()  # fmt: skip
+    assert all(answer.height > 0 for answer in answers)
+    assert answers[3]["trips"].sum() == trips  # every trip is counted once, also those that bought nothing
+    assert all(answers[8]["status"] == "SETTLED")
+    assert answers[9]["model"].unique().to_list() == [MODELS[-1]]
 
 
 def test_a_second_run_reuses_every_stage_and_gives_the_same_bytes(walked: tuple[Path, Path]) -> None:
