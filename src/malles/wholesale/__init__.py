@@ -1,0 +1,1 @@
+"""Buying for resale: forecasts with uncertainty, order quantities, plans under a budget, negotiation."""

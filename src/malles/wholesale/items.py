@@ -1,0 +1,80 @@
+"""What a supplier offers of one product: price breaks, packs, minimum orders; and the menu of quantities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy import ndarray
+
+from malles.errors import DataError
+from malles.wholesale.demand import Demand
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A unit price from a quantity on; all units of the order are charged it."""
+
+    least: int
+    """Units from which the price holds, >= 0."""
+    cost: float
+    """Currency per unit."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One product a dealer may order."""
+
+    name: str
+    demand: Demand
+    """Until the next order arrives."""
+    price: float
+    """It is sold at."""
+    tiers: tuple[Tier, ...]
+    """What it costs."""
+    stock: int = 0
+    salvage: float = 0.0
+    least: int = 0
+    """Minimum order; nothing may always be ordered."""
+    most: int | None = None
+    """Units that the supplier has."""
+    pack: int = 1
+    space: float = 0.0
+    """Shelf or truck per unit."""
+
+
+def menu_of(item: Item, most: int | None = None) -> tuple[ndarray, ndarray, ndarray]:
+    """(Quantities, unit costs, expected profits) that a product offers.
+
+    Args:
+        item: the product.
+        most: quantities at most, thinned evenly with the price breaks kept; None = all.
+
+    Raises:
+        DataError: the minimum order is above what the supplier has, or price breaks do not rise.
+    """
+    if item.most is not None and item.least > item.most:
+        raise DataError(
+            f"{item.name}: the minimum order is {item.least} units but the supplier has {item.most}; "
+            "only ordering nothing is feasible. Leave it out or change one of them."
+        )
+    breaks = [t.least for t in item.tiers]
+    if not breaks or breaks[0] > 1 or any(a >= b for a, b in pairwise(breaks)):
+        raise DataError(f"{item.name}: price breaks must begin at 0 or 1 and rise, got {breaks}")
+    furthest = max(len(item.demand.probability) - 1 - item.stock, 0) + item.pack
+    furthest = max(furthest, -(-item.least // item.pack) * item.pack, breaks[-1] + item.pack)
+    units = np.arange(0, furthest + 1, item.pack)
+    units = units[(units == 0) | (units >= item.least)]
+    if item.most is not None:
+        units = units[units <= item.most]
+    if most is not None and len(units) > most:
+        thin = np.unique(np.linspace(0, len(units) - 1, most).astype(int))
+        at = np.searchsorted(units, [b for b in breaks if b <= units[-1]])
+        units = units[np.unique(np.concatenate([thin, at]))]
+    tier = np.maximum(np.searchsorted(breaks, units, side="right") - 1, 0)
+    cost = np.array([t.cost for t in item.tiers])[tier]
+    sales = item.demand.expected_sales()
+    sold = sales[np.minimum(item.stock + units, len(sales) - 1)]
+    profit = item.price * sold + item.salvage * (item.stock + units - sold) - cost * units
+    return units, cost, profit
