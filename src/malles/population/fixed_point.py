@@ -101,6 +101,57 @@ def solve_fixed_point(
     return first
 
 
+def solve_by_sampling(
+    respond: Callable[[ndarray, int], ndarray],
+    start: Float[ndarray, " component"],
+    *,
+    tolerance: float,
+    rounds: int = 200,
+    decay: float = 0.7,
+) -> FixedPoint:
+    """Solve field = E[respond(field)] where every response is a sample (customers who draw their decisions).
+
+        µ' = µ + (Φ_k(µ) - µ) / (k + 1) ** decay,   answer: the mean of the fields of the later half
+
+    Small steps average the draws away. The gap of the answer is not seen directly; it is estimated from the
+    mean of the later residuals, whose standard error must lie within the tolerance too: more rounds, or more
+    customers per round, settle it.
+
+    Args:
+        respond: the sampled response, given the field and the number of the round (the key of its draws).
+        start: where to begin.
+        tolerance: on the largest mean residual and on its standard error.
+        rounds: responses drawn.
+        decay: exponent of the step, in (1/2, 1].
+
+    Source: Robbins and Monro (1951); averaging of Polyak and Juditsky (1992).
+
+    >>> draws = np.random.default_rng(1)
+    >>> noisy = lambda m, k: 0.5 + 0.5 * m + draws.normal(0, 0.05, 1)
+    >>> found = solve_by_sampling(noisy, np.zeros(1), tolerance=0.02, rounds=400)
+    >>> found.status.name, bool(abs(found.field[0] - 1.0) < 0.02)
+    ('SETTLED', True)
+    """
+    field = np.array(start, float)
+    fields, residuals, gaps = [], [], []
+    for k in range(rounds):
+        residual = np.asarray(respond(field, k), float) - field
+        gap = float(np.abs(residual).max(initial=0.0))
+        gaps.append(gap)
+        if not np.isfinite(gap):
+            return FixedPoint(field, Status.DIVERGED, tuple(gaps), 0.0)
+        if k >= rounds // 2:
+            fields.append(field)
+            residuals.append(residual)
+        field = field + residual / (k + 1) ** decay
+    later = np.stack(residuals)
+    mean = np.abs(later.mean(axis=0)).max(initial=0.0)
+    error = (later.std(axis=0) / np.sqrt(len(later))).max(initial=0.0)
+    gaps.append(float(max(mean, error)))
+    status = Status.SETTLED if max(mean, error) <= tolerance else Status.ITERATION_LIMIT
+    return FixedPoint(np.mean(fields, axis=0), status, tuple(gaps), 0.0)
+
+
 def _solve(
     respond: Response, start: ndarray, tolerance: float, iterations: int, step: float, memory: int
 ) -> FixedPoint:

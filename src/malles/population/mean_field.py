@@ -127,27 +127,46 @@ def fit_reaction(
         deviation: x of each alternative, from weeks strictly before the occasion.
         chosen: column of each choice.
         customer: cluster of each occasion.
-
-    Source: Newton's method on a one-parameter conditional logit; sandwich variance by cluster.
     """
-    p = np.asarray(probability, float)
-    x = np.asarray(deviation, float)
-    rows = np.arange(len(p))
-    b = 0.0
-    score = np.zeros(len(p))
-    information = 1e-12
+    return fit_reactions(probability, deviation[:, :, None], chosen, customer)[0]
+
+
+def fit_reactions(
+    probability: Float[ndarray, "occasion alternative"],
+    seen: Float[ndarray, "occasion alternative part"],
+    chosen: Int[ndarray, " occasion"],
+    customer: Int[ndarray, " occasion"],
+) -> tuple[Reaction, ...]:
+    """Estimate the reactions to several parts of the mean field together (shares, prices, availability, ...).
+
+        P[n, j] is proportional to probability[n, j] exp(sum over k of b[k] x[n, j, k])
+
+    Args:
+        probability: the choice model's; the offset.
+        seen: x by part, from weeks strictly before the occasion.
+        chosen: column of each choice.
+        customer: cluster of each occasion.
+
+    Source: Newton's method on the conditional logit; sandwich variance by cluster (Cameron and Miller 2015).
+    """
+    p, x = np.asarray(probability, float), np.asarray(seen, float)
+    rows, parts = np.arange(len(p)), x.shape[2]
+    b = np.zeros(parts)
+    scores, information = np.zeros((len(p), parts)), np.eye(parts)
     for _ in range(50):
-        weight = p * np.exp(np.clip(b * x, -50, 50))
+        weight = p * np.exp(np.clip(x @ b, -50, 50))
         q = weight / weight.sum(1, keepdims=True)
-        mean = (q * x).sum(1)
-        score = x[rows, chosen] - mean
-        information = max(float(((q * x * x).sum(1) - mean**2).sum()), 1e-12)
-        change = float(np.clip(score.sum() / information, -1.0, 1.0))
+        mean = np.einsum("nj,njk->nk", q, x)
+        scores = x[rows, chosen] - mean
+        information = np.einsum("nj,njk,njl->kl", q, x, x) - mean.T @ mean + 1e-12 * np.eye(parts)
+        change = np.clip(np.linalg.solve(information, scores.sum(0)), -1.0, 1.0)
         b += change
-        if abs(change) < 1e-10:
+        if np.abs(change).max() < 1e-10:
             break
-    by_customer = np.bincount(customer - customer.min(), score)
-    return Reaction(b, float(np.sqrt((by_customer**2).sum()) / information), len(p))
+    by_customer = np.stack([np.bincount(customer - customer.min(), s) for s in scores.T], axis=1)
+    bread = np.linalg.inv(information)
+    error = np.sqrt(np.diag(bread @ (by_customer.T @ by_customer) @ bread))
+    return tuple(Reaction(float(b[k]), float(error[k]), len(p)) for k in range(parts))
 
 
 @dataclass(frozen=True)
