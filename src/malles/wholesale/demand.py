@@ -48,9 +48,8 @@ class Demand:
         """
         if not 0 <= level <= 1:
             raise DataError(f"a quantile needs a level in [0, 1], got {level}")
-        return int(
-            min(np.searchsorted(np.cumsum(self.probability), level - 1e-12), len(self.probability) - 1)
-        )
+        reached = np.flatnonzero(np.cumsum(self.probability) >= level - 1e-12)
+        return int(reached[0]) if len(reached) else len(self.probability) - 1
 
     def expected_sales(self) -> Float[ndarray, " unit"]:
         """E[min(demand, q)] for q = 0, 1, 2, ...: the sum of P(demand >= k) over k <= q.
