@@ -38,7 +38,7 @@ class Demand:
     def deviation(self) -> float:
         """Standard deviation, units."""
         units = np.arange(len(self.probability))
-        return float(np.sqrt(max(self.probability @ units**2 - self.mean**2, 0.0)))
+        return float(max(float(self.probability @ units**2) - self.mean**2, 0.0) ** 0.5)
 
     def quantile(self, level: float) -> int:
         """Smallest units with P(demand <= units) >= level.
