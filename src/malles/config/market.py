@@ -16,6 +16,8 @@ class MarketSettings(Section):
     """Weeks that are simulated."""
     trips: Literal["data", "simulated"] = "data"
     """Whether shopping trips are taken from the data or drawn."""
+    window: Annotated[int, Field(ge=0, le=52)] = 8
+    """Weeks W over which customers know the usual shares (the mean field); 0 = they do not look at others."""
     draws: Annotated[int, Field(ge=20, le=10_000)] = 200
     """Resamples of households behind every interval of the what-if."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1

@@ -11,7 +11,7 @@ from numpy import ndarray
 from malles.errors import DataError
 from malles.population.fixed_point import FixedPoint
 from malles.population.kernels import choose, draw_units, uniform
-from malles.population.mean_field import MeanField, WeekField, build_mean_field, solve_week
+from malles.population.mean_field import NO_REACTION, MeanField, WeekField, build_mean_field, solve_week
 from malles.population.world import Deciders, Trips, World
 from malles.profiles.incidence import History, Purchases, Shelf, build_market, describe_trips
 from malles.vocabulary import OTHER, OUTSIDE, PADDING, Lines, Occasions
@@ -183,9 +183,13 @@ def simulate_week(
     weight = np.concatenate([(expected * (1 - off))[on_shelf], likely[1, alone]])
     by_category = np.bincount(asked_category, weight, minlength=C)
     weight = weight * ((units - other) / np.maximum(by_category, 1e-9))[asked_category]
-    short, long = (product_shares(past, week, w, world.category_of_product, C) for w in (1, 8))
+    short, long = (
+        product_shares(past, end, max(w, 1), world.category_of_product, C)
+        for end, w in ((week, 1), (week - 1, deciders.window))
+    )
+    reaction = deciders.reaction if deciders.window else NO_REACTION
     solved = solve_week(
-        probability, occasions.product, weight, short, long, deciders.reaction, world.category_of_product, C
+        probability, occasions.product, weight, short, long, reaction, world.category_of_product, C
     )
     probability = solved.probability
     there = occasions.product >= 0

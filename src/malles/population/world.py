@@ -111,5 +111,7 @@ class Deciders:
     reaction: Reaction = NO_REACTION
     rate: Float[ndarray, " category"] | None = None
     """Calibrated factor on the chance of a purchase, by category; None = 1."""
+    window: int = 8
+    """Weeks before the short window that say what shares are usual; 0 = customers look at nobody."""
     adjust_units: AdjustUnits | None = None
     """Calibrated map of drawn units; None keeps them. Expected units are not touched."""

@@ -122,6 +122,7 @@ class MarketRoom:
             calibrated(self.choose, self._drift(), before),
             Reaction(**rates["reaction"]),
             np.array(rates["rate"]),
+            self.config.market.window,
             UnitsMap(np.array(units["simulated"]), np.array(units["actual"])).apply if units else None,
         )
 
@@ -134,7 +135,7 @@ class MarketRoom:
         cold = build_split(self.catalogue).cold_customer
         rules = occasion_rules(self.catalogue, settings)
         found = build_occasions(self.catalogue, rules, weeks, cold).occasions
-        if not len(found):
+        if not len(found) or not self.config.market.window:
             return NO_REACTION
         data = build_features(self.catalogue, found, settings.regime)
         deviation = np.zeros(found.shape)
@@ -144,7 +145,7 @@ class MarketRoom:
                 product_shares(
                     world.purchases.before(end), end, window, world.category_of_product, len(world.group)
                 )
-                for end, window in ((int(week), 2), (int(week) - 2, 8))
+                for end, window in ((int(week), 2), (int(week) - 2, max(self.config.market.window, 1)))
             )
             x = share_deviation(short, long)[np.maximum(found.product[rows], 0)]
             deviation[rows] = np.where(found.product[rows] >= 0, x, 0.0)
