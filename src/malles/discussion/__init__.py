@@ -1,0 +1,1 @@
+"""Several roles that see different facts talk about one purchase; one of them decides."""

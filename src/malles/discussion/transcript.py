@@ -1,0 +1,186 @@
+"""Transcripts: every exchange as a line of JSON, chained by digests so that an edit is noticed; and replay.
+
+    {"kind": "header", "roles": [...], "settings": {...}, "cases": [...], "seal": ...}
+    {"kind": "exchange", "case": ..., "round": 1, "role": "dealer", "reply": ..., "seal": ...}
+    {"kind": "decision", "case": ..., "choice": "A", "units": 24, "end": "AGREED", "seal": ...}
+
+Each seal is the SHA-256 of the seal before it and of the line itself. `replay` holds the discussion again
+with the recorded replies instead of a model, and must come to the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from malles.discussion.case import Case, Fact, Option
+from malles.discussion.roles import Role
+from malles.discussion.rounds import Discussion, DiscussionSettings, Exchange, digest_of, discuss
+from malles.errors import RunError
+from malles.llm.backend import Completion, Message, Scored, Usage
+from malles.llm.prompt import ShelfPrompt
+
+VERSION = 1
+
+
+class Transcript:
+    """Collects a discussion; `listen` is handed to `discuss`."""
+
+    def __init__(self, cases: Sequence[Case], roles: Sequence[Role], settings: DiscussionSettings) -> None:
+        self._lines: list[str] = []
+        self._seal = ""
+        self._add(
+            "header", version=VERSION, settings=asdict(settings), roles=[asdict(role) for role in roles],
+            cases=[{**asdict(case), "about": dict(case.about)} for case in cases],
+        )  # fmt: skip
+
+    def listen(self, exchange: Exchange) -> None:
+        """Keep one exchange."""
+        self._add("exchange", **asdict(exchange))
+
+    def close(self, talks: Sequence[Discussion]) -> None:
+        """Keep the decisions."""
+        for talk in talks:
+            end = talk.end.name if talk.end else ""
+            self._add("decision", case=talk.case.id, end=end, **asdict(talk.decision))
+
+    def bytes(self) -> bytes:
+        """What is written to the disk."""
+        return ("\n".join(self._lines) + "\n").encode()
+
+    def write(self, path: Path) -> None:
+        """Write all of it, or nothing."""
+        partial = path.with_name(path.name + ".partial")
+        partial.write_bytes(self.bytes())
+        partial.replace(path)
+
+    def _add(self, kind: str, **values: Any) -> None:
+        body = json.dumps(_plain({"kind": kind, **values}), sort_keys=True, allow_nan=False)
+        self._seal = seal_of(self._seal, body)
+        self._lines.append(json.dumps({"line": body, "seal": self._seal}))
+
+
+def _plain(value: Any) -> Any:
+    """JSON values; numbers without end become words."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def seal_of(before: str, body: str) -> str:
+    """Digest of a line and of everything before it."""
+    return hashlib.sha256(f"{before}\n{body}".encode()).hexdigest()
+
+
+def read_transcript(path: Path) -> list[dict[str, Any]]:
+    """The lines of a transcript, if nothing was changed.
+
+    Raises:
+        RunError: a line was edited, left out or added; it says which.
+    """
+    seal, found = "", []
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise RunError(f"{path} cannot be read ({problem}).") from problem
+    for number, line in enumerate(lines, 1):
+        try:
+            outer = json.loads(line)
+            body, given = str(outer["line"]), str(outer["seal"])
+            values = json.loads(body)
+        except (ValueError, KeyError, TypeError) as problem:
+            raise RunError(
+                f"{path}, line {number} is no line of a transcript; it was changed on disk."
+            ) from problem
+        seal = seal_of(seal, body)
+        if given != seal:
+            raise RunError(
+                f"{path}, line {number} was changed on disk after it was written, or a line before it was "
+                "left out; the decision cannot be trusted. Negotiate again, or restore the file."
+            )
+        found.append(values)
+    if not found or found[0].get("kind") != "header":
+        raise RunError(f"{path} does not begin with the header of a transcript.")
+    if found[0].get("version") != VERSION:
+        raise RunError(
+            f"{path} is a transcript of version {found[0].get('version')}; this malles reads {VERSION}."
+        )
+    return found
+
+
+class RecordedBackend:
+    """Answers every recorded question with its recorded reply."""
+
+    name = "recorded"
+
+    def __init__(self, exchanges: Sequence[dict[str, Any]]) -> None:
+        self._left: dict[str, list[dict[str, Any]]] = {}
+        for exchange in exchanges:
+            self._left.setdefault(str(exchange["question"]), []).append(exchange)
+        self.usage = Usage()
+
+    def score(self, prompts: Sequence[ShelfPrompt]) -> list[Scored]:
+        """A transcript holds no scores."""
+        return [Scored(None, "a transcript holds no scores") for _ in prompts]
+
+    def complete(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        max_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        schema: dict[str, Any] | None = None,
+    ) -> list[Completion]:
+        """The recorded replies to these questions."""
+        del max_tokens, temperature, seed, schema
+        found = []
+        for conversation in conversations:
+            waiting = self._left.get(digest_of(conversation))
+            if not waiting:
+                raise RunError("the transcript holds no reply to a question of the replay; it was cut short.")
+            e = waiting.pop(0)
+            problem = "" if e["reply"] else e["problem"]
+            found.append(Completion(e["reply"], problem, e["prompt_tokens"], e["reply_tokens"]))
+        return found
+
+
+def replay(path: Path) -> tuple[list[Discussion], bytes]:
+    """Hold a recorded discussion again without a model; the bytes equal those of the file.
+
+    Raises:
+        RunError: the file was changed, or comes to something else.
+    """
+    lines = read_transcript(path)
+    header = lines[0]
+    cases = [
+        Case(
+            c["id"], c["question"], tuple(Fact(**f) for f in c["facts"]),
+            tuple(_option(o) for o in c["options"]), float(c["budget"]), c["about"],
+        )
+        for c in header["cases"]
+    ]  # fmt: skip
+    roles = [Role(r["name"], r["wants"], tuple(r["sees"]), r["decides"]) for r in header["roles"]]
+    settings = DiscussionSettings(**header["settings"])
+    again = Transcript(cases, roles, settings)
+    backend = RecordedBackend([line for line in lines if line["kind"] == "exchange"])
+    talks = discuss(cases, roles, backend, settings, listen=again.listen)
+    again.close(talks)
+    if again.bytes() != path.read_bytes():
+        raise RunError(
+            f"{path} was recorded by another version of the protocol: the replay comes to other lines."
+        )
+    return talks, again.bytes()
+
+
+def _option(values: dict[str, Any]) -> Option:
+    return Option(**{**values, "reservation": float(values["reservation"]), "cost": float(values["cost"])})
