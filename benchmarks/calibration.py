@@ -16,31 +16,28 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from market_room import fitted_choice
 
 from malles.calibration.drift import DriftPrior, follow_shares, select_prior
 from malles.calibration.mapping import fit_share_map, select_penalty
 from malles.calibration.reweighting import balance_weights
 from malles.calibration.temperature import fit_temperature
 from malles.data.loading import load_dataset
-from malles.engines import find_engine, load_engine
 from malles.evaluation.comparison import compare_models
 from malles.evaluation.promotion import promotion_response
 from malles.evaluation.share_comparison import LEVELS, compare_share_distances
 from malles.occasions.build import build_occasions
 from malles.occasions.catalogue import build_catalogue
 from malles.occasions.families import product_families
-from malles.occasions.splits import build_split, category_groups
+from malles.occasions.splits import build_split
 from malles.profiles.features import FeatureStore
 from malles.vocabulary import Catalogue, Occasions, Regime
 
-KEPT = Path("runs/benchmark-models")
 BLOCK = 20_000
 
 
@@ -81,19 +78,7 @@ def predict(
     catalogue: Catalogue, store: FeatureStore, name: str, until: int, o: Occasions, seed: int
 ) -> np.ndarray:
     """Probabilities of a model fitted on weeks 9 to `until`."""
-    folder = KEPT / f"{name}-{until}-{seed}"
-    if not folder.is_dir():
-        cold = build_split(catalogue)
-        warm = (~cold.cold_customer, ~cold.cold_category)
-        train = build_occasions(catalogue, None, (9, until), *warm).occasions
-        later = build_occasions(catalogue, None, (until + 1, until + 4), *warm).occasions
-        group = category_groups(catalogue)[train.category]
-        data = store.build(train, Regime.FULL)
-        model = find_engine(name).fit(data, store.build(later, Regime.FULL), group, seed=seed)
-        KEPT.mkdir(parents=True, exist_ok=True)
-        model.save(folder)  # type: ignore[attr-defined]
-    model = load_engine(folder, name, Regime.FULL)
-    print(f"{name} is ready", file=sys.stderr, flush=True)
+    model = fitted_choice(catalogue, name, until, seed)
     parts = [
         model.predict(store.build(o.take(np.arange(a, min(a + BLOCK, len(o)))), Regime.FULL))
         for a in range(0, len(o), BLOCK)

@@ -195,3 +195,13 @@ def test_the_mean_field_of_a_week_is_a_market():
         np.testing.assert_allclose(total, field.category_share > 0)  # 1 where anything was bought
         np.testing.assert_array_equal(field.availability, [1.0, 0.5])
         np.testing.assert_allclose(field.price_index, 1.0)
+
+
+def test_a_market_that_is_watched_stops_with_a_sentence():
+    found = simulate(
+        WORLD, Deciders(Coin(), even), [10, 11, 12], mode=Mode.FREE_RUNNING, trips=TripSource.DATA, seed=1,
+        watch=lambda week: "Too much." if week.week == 11 else "",
+    )  # fmt: skip
+    assert [week.week for week in found.weeks] == [10, 11]
+    assert found.stopped == "Too much."
+    assert run(Mode.FREE_RUNNING, TripSource.DATA).stopped == ""

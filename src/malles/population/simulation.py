@@ -46,6 +46,8 @@ class Simulation:
     weeks: tuple[WeekResult, ...]
     mode: Mode
     trips: TripSource
+    stopped: str = ""
+    """Why `watch` stopped before the last week; empty if it did not."""
 
     @property
     def units(self) -> Float[ndarray, "category week"]:
@@ -67,6 +69,7 @@ def simulate(
     trips: TripSource,
     seed: int,
     progress: Callable[[int], None] = lambda week: None,
+    watch: Callable[[WeekResult], str] = lambda week: "",
 ) -> Simulation:
     """Simulate all households for consecutive weeks.
 
@@ -78,6 +81,7 @@ def simulate(
         trips: where the trips come from.
         seed: of every draw.
         progress: called with each finished week.
+        watch: looks at each finished week; a sentence stops the simulation after it.
     """
     weeks = list(weeks)
     if not weeks or weeks != list(range(weeks[0], weeks[0] + len(weeks))):
@@ -89,7 +93,8 @@ def simulate(
     lines = world.lines.before(weeks[0])
     history = History.empty(world.n_customers, world.n_stores, world.group)
     history.follow(past)
-    results = []
+    results: list[WeekResult] = []
+    stopped = ""
     for week in weeks:
         earlier = [world.shelves[w].chain_offer() for w in range(week - 8, week) if w in world.shelves]
         offers = np.stack(earlier) if earlier else np.zeros((0, len(world.group), 4))
@@ -111,4 +116,7 @@ def simulate(
             past = join_purchases([past, result.purchases])
             lines = append_lines(lines, drawn_lines(result.purchases, world.shelves[week]))
         progress(week)
-    return Simulation(tuple(results), mode, trips)
+        stopped = watch(result)
+        if stopped:
+            break
+    return Simulation(tuple(results), mode, trips, stopped)

@@ -198,7 +198,7 @@ def simulate_week(
         (probability * weight[:, None])[there],
         minlength=len(world.category_of_product),
     )
-    product_units = shelf_units + _outside_units(world, past, week, other)
+    product_units = shelf_units + outside_units(world, past, week, other)
     # the products drawn: each is another product, or one of the slate that was not drawn before
     distinct = np.minimum(
         draw_units(table[4], uniform(seed, week, trips.customer[trip], PRODUCTS + trip * C + category)), count
@@ -257,7 +257,7 @@ def _build_purchases(
     )  # fmt: skip
 
 
-def _outside_units(world: World, past: Purchases, week: int, other: ndarray) -> ndarray:
+def outside_units(world: World, past: Purchases, week: int, other: ndarray) -> ndarray:
     """Units outside the slates by product, in proportion to what was bought outside them in the last eight
     weeks.
     """
