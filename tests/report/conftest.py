@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from malles.report.content import Decision, Extra, ImportSummary, ReportContent, WhatIf
+from malles.report.content import Decision, Extra, ImportSummary, ReportContent, Surface, WhatIf
 
 MODELS = {
     "popularity": 2.38,
@@ -160,6 +160,33 @@ def example_content(hostile: str = "COLA 2 LITER, 67.6 OZ") -> ReportContent:
             }
         ),
         weekly_units=weekly,
+        market_cells=weekly.select("actual", "simulated"),
+        market_total=pl.DataFrame(
+            {
+                "week": [41, 42],
+                "actual": [90.0, 95.0],
+                "simulated": [92.0, 91.0],
+                "low": [80.0, 79.0],
+                "high": [104.0, 103.0],
+            }
+        ),
+        convergence=pl.DataFrame(
+            {
+                "week": [41, 41, 42, 42, 42],
+                "iteration": [1, 2, 1, 2, 3],
+                "gap": [1e-2, 1e-9, 2e-2, 1e-5, 1e-9],
+            }
+        ),
+        effects=pl.DataFrame(
+            {"name": [hostile, "revenue"], "value": [0.46, -0.03], "low": [0.41, -0.06], "high": [0.52, 0.01]}
+        ),
+        surface=Surface(
+            [1.25, 1.89],
+            ["no display", hostile],
+            np.array([[3.0, 2.0], [4.0, np.nan]]),
+            ("price, USD", "display", "units"),
+            (0, 1),
+        ),
         market=pl.DataFrame(
             {
                 "model": ["mean of 8 weeks", "simulated market"],

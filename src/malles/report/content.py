@@ -6,10 +6,12 @@ each field; further columns are ignored. Nothing here is computed by the report.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
+from jaxtyping import Float
+from numpy import ndarray
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,20 @@ class Decision:
     """term, contribution: utility of the leading alternative above the mean of the choice set, by feature."""
     contributions_of: str = ""
     """Which alternative the contributions belong to."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A quantity over a grid of two decisions, for example two prices, or a price and a display."""
+
+    x: Sequence[float | str]
+    y: Sequence[float | str]
+    value: Float[ndarray, "row column"]
+    """One row per entry of `y`, one column per entry of `x`; not-a-number where it is unknown."""
+    labels: tuple[str, str, str]
+    """What x, y and the quantity are, with their units."""
+    today: tuple[int, int] | None = None
+    """(row, column) of the present decision."""
 
 
 LANGUAGE_TITLE = "The language model beside the others"
@@ -98,6 +114,12 @@ class ReportContent:
     """model, level, distance, value, floor, excess."""
     weekly_units: pl.DataFrame | None = None
     """category, week, actual, simulated; optional low, high. At most six categories are drawn, in order."""
+    market_cells: pl.DataFrame | None = None
+    """actual, simulated: units of every category and week."""
+    market_total: pl.DataFrame | None = None
+    """week, actual, simulated; optional low, high: units of all categories."""
+    convergence: pl.DataFrame | None = None
+    """week, iteration, gap: how the mean field of every week was solved."""
     market: pl.DataFrame | None = None
     """model, metric, value, low, high: units of the market (weighted error, bias, ...)."""
     market_note: str = ""
@@ -107,6 +129,9 @@ class ReportContent:
     price_today: float | None = None
     currency: str = ""
     what_if: WhatIf | None = None
+    effects: pl.DataFrame | None = None
+    """name, value, low, high: effects of scenarios as parts of the base world, for one picture."""
+    surface: Surface | None = None
     decision: Decision | None = None
     extras: tuple[Extra, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -1,57 +1,15 @@
-"""Figures as inline SVG: one style, colours that the colour-blind can tell apart, markers beside colour.
-
-Drawn with matplotlib without a display; text stays text, so that it can be read, searched and scaled. The
-same content gives the same bytes. Text from data is never read as mathematics or markup.
-"""
+"""Figures of scores, prices and decisions as inline SVG; those of the market stand in `market_figures`."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import matplotlib as mpl
 import polars as pl
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito (2008)."""
-
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_FONTS = "system-ui, 'Segoe UI', Roboto, Arial, 'DejaVu Sans'"
-_INK, _FAINT, _RULE = "#1f2933", "#64707d", "#d5dbe1"
-
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "malles",
-    "text.parse_math": False,
-    "font.family": ["DejaVu Sans"],
-    "font.size": 10,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _RULE,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.unicode_minus": True,
-    "grid.color": "#e8ecf0",
-    "grid.linewidth": 0.8,
-    "xtick.color": _FAINT,
-    "ytick.color": _FAINT,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "lines.linewidth": 1.8,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-}
+from malles.report.drawing import COLOURS, FAINT, INK, MARKERS, RULE, as_svg, percent_axis, points_axis, short
 
 
 def draw_scores(scores: pl.DataFrame, metric: str, label: str) -> str:
@@ -79,14 +37,14 @@ def draw_scores(scores: pl.DataFrame, metric: str, label: str) -> str:
                 va="center",
                 fontsize=9,
             )
-        axes.set_yticks(range(len(rows)), [_short(r["model"]) for r in reversed(rows)])
-        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.set_yticks(range(len(rows)), [short(r["model"]) for r in reversed(rows)])
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.grid(visible=False, axis="y")
         axes.margins(x=0.14)
         axes.set_xlabel(label)
 
-    return _svg("scores", draw, height=0.9 + 0.34 * max(len(rows), 2))
+    return as_svg("scores", draw, height=0.9 + 0.34 * max(len(rows), 2))
 
 
 def draw_calibration(curves: Mapping[str, pl.DataFrame]) -> str:
@@ -95,26 +53,26 @@ def draw_calibration(curves: Mapping[str, pl.DataFrame]) -> str:
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         axes.plot(
-            [0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle=(0, (4, 3)), label="perfect calibration"
+            [0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=(0, (4, 3)), label="perfect calibration"
         )
         top = 0.0
         for i, (name, curve) in enumerate(list(curves.items())[: len(COLOURS)]):
             x, y = curve["predicted"].to_numpy(), curve["observed"].to_numpy()
             low, high = (_column(curve, c, y) for c in ("low", "high"))
             axes.vlines(x, low, high, color=COLOURS[i], linewidth=1.2, alpha=0.5)
-            axes.plot(x, y, MARKERS[i] + "-", color=COLOURS[i], markersize=4.5, label=_short(name))
+            axes.plot(x, y, MARKERS[i] + "-", color=COLOURS[i], markersize=4.5, label=short(name))
             top = max(top, float(x.max()), float(high.max()))
         top = min(1.0, top * 1.05)
         axes.set_xlim(0, top)
         axes.set_ylim(0, top)
         axes.set_aspect("equal")
-        _percent_axis(axes.xaxis)
-        _percent_axis(axes.yaxis)
+        percent_axis(axes.xaxis)
+        percent_axis(axes.yaxis)
         axes.set_xlabel("predicted probability of the top choice")
         axes.set_ylabel("how often it was chosen")
         axes.legend(loc="upper left")
 
-    return _svg("calibration", draw, width=5.4, height=4.8)
+    return as_svg("calibration", draw, width=5.4, height=4.8)
 
 
 def draw_promotion(products: pl.DataFrame) -> str:
@@ -126,20 +84,20 @@ def draw_promotion(products: pl.DataFrame) -> str:
         low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
         pad = 0.06 * (high - low or 1.0)
         axes.plot(
-            [low - pad, high + pad], [low - pad, high + pad], color=_FAINT, linewidth=1, linestyle=(0, (4, 3))
+            [low - pad, high + pad], [low - pad, high + pad], color=FAINT, linewidth=1, linestyle=(0, (4, 3))
         )
-        axes.axhline(0, color=_RULE, linewidth=1)
-        axes.axvline(0, color=_RULE, linewidth=1)
+        axes.axhline(0, color=RULE, linewidth=1)
+        axes.axvline(0, color=RULE, linewidth=1)
         axes.plot(x, y, "o", color=COLOURS[0], markersize=4.5, alpha=0.45, markeredgewidth=0)
         axes.set_xlim(low - pad, high + pad)
         axes.set_ylim(low - pad, high + pad)
         axes.set_aspect("equal")
-        _points_axis(axes.xaxis)
-        _points_axis(axes.yaxis)
+        points_axis(axes.xaxis)
+        points_axis(axes.yaxis)
         axes.set_xlabel("predicted change of win rate on discount, points")
         axes.set_ylabel("realised change, points")
 
-    return _svg("promotion", draw, width=5.4, height=4.8)
+    return as_svg("promotion", draw, width=5.4, height=4.8)
 
 
 def draw_weekly_units(frame: pl.DataFrame) -> str:
@@ -160,9 +118,9 @@ def draw_weekly_units(frame: pl.DataFrame) -> str:
             week = part["week"].to_numpy()
             if {"low", "high"} <= set(part.columns):
                 axes.fill_between(week, part["low"], part["high"], color=COLOURS[1], alpha=0.15, linewidth=0)
-            axes.plot(week, part["actual"], "o-", color=_INK, markersize=4, linewidth=1.4, label="actual")
+            axes.plot(week, part["actual"], "o-", color=INK, markersize=4, linewidth=1.4, label="actual")
             axes.plot(week, part["simulated"], "s--", color=COLOURS[1], markersize=4, label="simulated")
-            axes.set_title(_short(str(categories[i]), 36), fontsize=10, loc="left", color=_INK)
+            axes.set_title(short(str(categories[i]), 36), fontsize=10, loc="left", color=INK)
             axes.set_ylim(0, 1.08 * max(axes.get_ylim()[1], 1.0))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
@@ -174,7 +132,7 @@ def draw_weekly_units(frame: pl.DataFrame) -> str:
             if i == 0:
                 axes.legend(loc="lower left", ncols=2)
 
-    return _svg("weekly-units", draw, height=0.4 + 2.15 * rows)
+    return as_svg("weekly-units", draw, height=0.4 + 2.15 * rows)
 
 
 def draw_price_response(frame: pl.DataFrame, today: float | None, currency: str) -> str:
@@ -188,11 +146,11 @@ def draw_price_response(frame: pl.DataFrame, today: float | None, currency: str)
             price = part["price"].to_numpy()
             if {"low", "high"} <= set(part.columns):
                 axes.fill_between(price, part["low"], part["high"], color=COLOURS[i], alpha=0.15, linewidth=0)
-            label = _short(str(product)) if product else None
+            label = short(str(product)) if product else None
             axes.plot(price, part["share"], MARKERS[i] + "-", color=COLOURS[i], markersize=4, label=label)
         axes.set_ylim(bottom=0)
         if today is not None:
-            axes.axvline(today, color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
+            axes.axvline(today, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
                 "today",
                 (today, 1),
@@ -201,15 +159,15 @@ def draw_price_response(frame: pl.DataFrame, today: float | None, currency: str)
                 textcoords="offset points",
                 va="top",
                 fontsize=9,
-                color=_FAINT,
+                color=FAINT,
             )
-        _percent_axis(axes.yaxis)
+        percent_axis(axes.yaxis)
         axes.set_xlabel(f"price, {currency}" if currency else "price")
         axes.set_ylabel("share of choices")
         if any(products):
             axes.legend(loc="best")
 
-    return _svg("price-response", draw, width=6.2, height=3.4)
+    return as_svg("price-response", draw, width=6.2, height=3.4)
 
 
 def draw_diversion(frame: pl.DataFrame) -> str:
@@ -223,7 +181,7 @@ def draw_diversion(frame: pl.DataFrame) -> str:
         for y, row in zip(place, rows, strict=True):
             end = row["share"]
             if row.get("low") is not None and row.get("high") is not None:
-                axes.plot([row["low"], row["high"]], [y, y], color=_INK, linewidth=1.3)
+                axes.plot([row["low"], row["high"]], [y, y], color=INK, linewidth=1.3)
                 end = max(end, row["high"])
             axes.annotate(
                 f"{100 * row['share']:.0f} %".replace("-", "−"),
@@ -233,15 +191,15 @@ def draw_diversion(frame: pl.DataFrame) -> str:
                 va="center",
                 fontsize=9,
             )
-        axes.set_yticks(place, [_short(str(r["source"]), 40) for r in rows])
-        axes.tick_params(axis="y", length=0, labelcolor=_INK)
-        axes.axvline(0, color=_FAINT, linewidth=1)
+        axes.set_yticks(place, [short(str(r["source"]), 40) for r in rows])
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.axvline(0, color=FAINT, linewidth=1)
         axes.grid(visible=False, axis="y")
         axes.margins(x=0.1)
-        _percent_axis(axes.xaxis)
+        percent_axis(axes.xaxis)
         axes.set_xlabel("part of the additional units")
 
-    return _svg("diversion", draw, height=0.9 + 0.34 * max(len(rows), 2))
+    return as_svg("diversion", draw, height=0.9 + 0.34 * max(len(rows), 2))
 
 
 def draw_contributions(frame: pl.DataFrame) -> str:
@@ -269,51 +227,15 @@ def draw_contributions(frame: pl.DataFrame) -> str:
                 ha="left" if v >= 0 else "right",
                 fontsize=9,
             )
-        axes.set_yticks(place, [_short(str(r["term"]), 40) for r in rows])
-        axes.tick_params(axis="y", length=0, labelcolor=_INK)
-        axes.axvline(0, color=_FAINT, linewidth=1)
+        axes.set_yticks(place, [short(str(r["term"]), 40) for r in rows])
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.axvline(0, color=FAINT, linewidth=1)
         axes.grid(visible=False, axis="y")
         axes.margins(x=0.16)
         axes.set_xlabel("contribution to utility")
 
-    return _svg("contributions", draw, height=0.9 + 0.34 * max(len(rows), 2))
-
-
-def _percent_axis(axis: Any) -> None:
-    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.3g} %".replace("-", "−")))
-
-
-def _points_axis(axis: Any) -> None:
-    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.3g}".replace("-", "−")))
+    return as_svg("contributions", draw, height=0.9 + 0.34 * max(len(rows), 2))
 
 
 def _column(frame: pl.DataFrame, name: str, otherwise: Any) -> Any:
     return frame[name].to_numpy() if name in frame.columns else otherwise
-
-
-def _short(text: str, length: int = 32) -> str:
-    """At most `length` printable characters."""
-    clean = "".join(c if c.isprintable() else " " for c in text)
-    return clean if len(clean) <= length else clean[: length - 1] + "…"
-
-
-def _svg(name: str, draw: Callable[[Figure], None], *, width: float = 7.2, height: float = 3.2) -> str:
-    """Draw on a fresh figure and give its `<svg>` element; identifiers begin with the figure's name."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        draw(figure)
-        buffer = io.StringIO()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=nothing)
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
-    style = r"\s*<defs>\s*<style.*?</style>\s*</defs>"  # a rule for '*' would hold for the whole page
-    text = re.sub(style, "", text, count=1, flags=re.DOTALL)
-    text = re.sub(r'(\bid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", text)
-    size = f'style="max-width: {72 * width:.0f}pt" focusable="false"'
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', rf"\g<1> {size}", text, count=1)
-    # the page's own font; DejaVu was only there to measure with, and is wider than any of these
-    text = text.replace("'DejaVu Sans'", _FONTS)
-    return text.strip()

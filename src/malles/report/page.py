@@ -1,14 +1,13 @@
 """The report: one HTML file without outside references, that opens offline and prints well.
 
 Sections appear in the order of `SECTIONS` when the content has them. All text is escaped by the template
-engine; only figures drawn by `figures.py` are inserted as markup.
+engine; only figures drawn in this room are inserted as markup.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,17 +17,10 @@ from jinja2 import Environment, StrictUndefined
 from malles.errors import StorageError
 from malles.evaluation.metrics import BINARY_METRICS, CHOICE_METRICS, METRICS, UNIT_METRICS
 from malles.report import figures
+from malles.report.blocks import Block, Bullets, Facts, Figure, Fold, Section, Text
 from malles.report.content import STANDARD_LIMITS, ReportContent
-from malles.report.tables import (
-    Table,
-    difference_table,
-    distance_label,
-    effect_table,
-    number,
-    percent,
-    plain_table,
-    score_table,
-)
+from malles.report.market_page import market_section, price_section, what_if_section
+from malles.report.tables import difference_table, number, plain_table, score_table
 
 _KEY_METRICS = (
     "log_loss",
@@ -39,60 +31,6 @@ _KEY_METRICS = (
     "units_absolute_error",
 )
 """Differences shown at once; the others stand behind a fold."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A drawing with its caption, and the sentence read to those who cannot see it."""
-
-    svg: str
-    """From `figures.py` only: the one thing the template does not escape."""
-    caption: str
-    alternative: str
-
-
-@dataclass(frozen=True)
-class Section:
-    """One part of the page, its blocks in reading order."""
-
-    key: str
-    title: str
-    lead: str
-    blocks: tuple[Block, ...]
-
-
-@dataclass(frozen=True)
-class Fold:
-    """A table that opens on demand; printed pages show its heading only."""
-
-    title: str
-    table: Table
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Pairs of name and text."""
-
-    pairs: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Text:
-    """A paragraph; `quote` sets it apart as words from data."""
-
-    text: str
-    quote: bool = False
-
-
-@dataclass(frozen=True)
-class Bullets:
-    """A list of sentences."""
-
-    items: tuple[str, ...]
-    warning: bool = False
-
-
-Block = Figure | Table | Fold | Facts | Text | Bullets
 
 
 def render_page(content: ReportContent) -> str:
@@ -238,62 +176,6 @@ def _promotion(c: ReportContent) -> Section | None:
     return Section("promotion", "Promotion response", lead, tuple(blocks)) if blocks else None
 
 
-def _market(c: ReportContent) -> Section | None:
-    blocks: list[Block] = []
-    if c.weekly_units is not None and len(c.weekly_units):
-        names = list(dict.fromkeys(c.weekly_units["category"].to_list()))[:6]
-        svg = figures.draw_weekly_units(c.weekly_units)
-        spoken = "Actual and simulated units by week for " + ", ".join(map(str, names))
-        blocks.append(Figure(svg, "Simulated against actual units by week.", spoken))
-    if c.market is not None:
-        blocks.append(score_table(c.market, "Units of the market, by category and week"))
-    if c.shares is not None:
-        columns = {
-            "model": "Model",
-            "level": "Level",
-            "distance": "Distance",
-            "value": "Value",
-            "floor": "Sampling floor",
-            "excess": "Excess",
-        }
-        labels = [distance_label(d) for d in c.shares["distance"].to_list()]
-        readable = c.shares.with_columns(pl.Series("distance", labels, pl.String))
-        caption = "Realised against predicted shares; the floor is what true probabilities would show"
-        blocks.append(
-            plain_table(readable, caption, columns, digits=dict.fromkeys(("value", "floor", "excess"), 4))
-        )
-    return Section("market", "The simulated market", c.market_note, tuple(blocks)) if blocks else None
-
-
-def _price(c: ReportContent) -> Section | None:
-    if c.price_response is None or not len(c.price_response):
-        return None
-    figure = Figure(
-        figures.draw_price_response(c.price_response, c.price_today, c.currency),
-        "Share of choices by price, everything else as it is.",
-        "Price-response curve: share of choices against price",
-    )
-    return Section(
-        "price", "Price response", "What the model expects at other prices, association not cause.", (figure,)
-    )
-
-
-def _what_if(c: ReportContent) -> Section | None:
-    if c.what_if is None:
-        return None
-    w = c.what_if
-    blocks: list[Block] = [effect_table(w.effects, "Scenario against base world")]
-    if w.diversion is not None and len(w.diversion):
-        spoken = "; ".join(
-            f"{r['source']} {percent(r['share'], 0)}" for r in w.diversion.iter_rows(named=True)
-        )
-        svg = figures.draw_diversion(w.diversion)
-        blocks.append(Figure(svg, "Where the additional units came from.", f"Diversion: {spoken}."))
-    if w.note:
-        blocks.append(Text(w.note))
-    return Section("what-if", "What if", w.question, tuple(blocks))
-
-
 def _decision(c: ReportContent) -> Section | None:
     if c.decision is None:
         return None
@@ -361,9 +243,9 @@ SECTIONS: dict[str, Callable[[ReportContent], Section | None]] = {
     "scores": _scores,
     "calibration": _calibration,
     "promotion": _promotion,
-    "market": _market,
-    "price": _price,
-    "what-if": _what_if,
+    "market": market_section,
+    "price": price_section,
+    "what-if": what_if_section,
     "decision": _decision,
     "extras": _extras,
     "limits": _limits,

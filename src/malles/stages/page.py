@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from malles.errors import RunError
+from malles.records.schema import TABLES
 from malles.report.content import LANGUAGE_TITLE, Decision, Extra, ImportSummary, ReportContent, WhatIf
 from malles.report.page import render_page
 from malles.road import Road
@@ -73,6 +74,9 @@ def load_content(folder: Path) -> ReportContent:
         promotion_summary=_promotion_summary(scores),
         shares=pl.DataFrame(scores["shares"]) if scores["shares"] else None,
         weekly_units=pl.DataFrame(market["weekly"]),
+        market_cells=_simulated(folder, "category_week", market),
+        market_total=_simulated(folder, "week_total", market),
+        convergence=_simulated(folder, "fixed_point", market),
         market=pl.DataFrame(market["scores"]),
         market_note=_market_note(settings, market),
         price_response=pl.DataFrame(what_if["curve"]).select(
@@ -81,6 +85,7 @@ def load_content(folder: Path) -> ReportContent:
         price_today=what_if["price_today"],
         currency=rows["currency"],
         what_if=_what_if(what_if),
+        effects=_effects(what_if),
         decision=_decision(decision),
         extras=(*_language(folder), _totals(market), _mean_field(market)),
     )
@@ -209,17 +214,40 @@ def _promotion_summary(scores: dict[str, Any]) -> pl.DataFrame | None:
     return pl.DataFrame(rows) if rows else None
 
 
+QUANTITIES = {
+    "units": "units of the product",
+    "share": "share of the category",
+    "revenue": "revenue of the product",
+    "category_units": "units of the category",
+    "category_revenue": "revenue of the category",
+}
+"""What a person calls the quantities of a what-if."""
+
+
+def _simulated(folder: Path, name: str, market: dict[str, Any]) -> pl.DataFrame:
+    """One table of the simulated weeks that the report shows, with `actual` and `simulated` units."""
+    path = folder / TABLES[name].file
+    if not path.is_file():
+        raise RunError(f"Run {folder.name!r} lacks {path.name}; go on with: malles runs resume {folder.name}")
+    shown = (pl.col("mode") == market["mode"]) & (pl.col("trip_source") == market["trips"])
+    table = pl.read_parquet(path).filter(shown)
+    return table.rename({"expected_units": "simulated", "actual_units": "actual"}, strict=False)
+
+
+def _effects(found: dict[str, Any]) -> pl.DataFrame | None:
+    """Changes of the what-if as parts of the base world; quantities that were nothing have none."""
+    rows = [
+        {"name": QUANTITIES[name], **{end: e["change"][end] / e["base"] for end in ("value", "low", "high")}}
+        for name, e in found["effects"].items()
+        if e["base"] and None not in e["change"].values()
+    ]
+    return pl.DataFrame(rows) if rows else None
+
+
 def _what_if(found: dict[str, Any]) -> WhatIf:
-    titles = {
-        "units": "units of the product",
-        "share": "share of the category",
-        "revenue": "revenue of the product",
-        "category_units": "units of the category",
-        "category_revenue": "revenue of the category",
-    }
     effects = [
         {
-            "quantity": titles[name],
+            "quantity": QUANTITIES[name],
             "base": e["base"],
             "scenario": e["scenario"],
             "difference": e["change"]["value"],
