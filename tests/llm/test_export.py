@@ -77,7 +77,7 @@ def test_what_is_left_out_is_counted(tmp_path):
     found = export_chat(
         examples, tmp_path / "train.jsonl", tell=lambda done, total: told.append((done, total))
     )
-    assert found == Exported(written=1, too_long=1, unknown=1)
+    assert found == Exported(written=1, too_long=1, no_choice=1)
     assert told == [(3, 3)]
     assert export_chat(cheapest_of_four(0), tmp_path / "few.jsonl", limit=5) == Exported(5)
 
@@ -117,11 +117,35 @@ def test_the_command_writes_the_training_occasions_of_a_configuration(configured
     assert len(messages) == 40
     assert all(m[1]["content"].startswith("Shelf: category") for m in messages)
     assert {m[2]["content"] for m in messages} <= set("ABCDEFG")
-    assert run(["models", "export", str(configured), "-o", str(path), "--limit", "40", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"written": 40, "too_long": 0, "unknown": 0}
+    again = ["models", "export", str(configured), "-o", str(path), "--json", "--overwrite"]
+    assert run([*again, "--limit", "40"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"written": 40, "too_long": 0, "no_choice": 0}
     assert path.read_bytes() == first
-    assert run(["models", "export", str(configured), "-o", str(path), "--json"]) == 0
+    assert run(again) == 0
     assert json.loads(capsys.readouterr().out)["written"] > 100
+
+
+def test_nothing_is_replaced_or_made_unasked(configured, tmp_path, capsys):
+    path = tmp_path / "kept.jsonl"
+    path.write_text("mine")
+    for output, sentence in (
+        (path, "kept.jsonl is there already. Name another file, or replace it with --overwrite."),
+        (tmp_path / "no" / "t.jsonl", f"there is no folder {tmp_path / 'no'}. Make it first"),
+        (tmp_path, "is a folder; name a file in it"),
+    ):
+        assert run(["models", "export", str(configured), "-o", str(output)]) == 2
+        assert sentence in capsys.readouterr().err
+    assert path.read_text() == "mine"
+    assert not (tmp_path / "no").exists()
+
+
+def test_the_help_says_everything_it_means_to(capsys):
+    """Square brackets in a help text would be taken for markup and vanish."""
+    assert run(["models", "export", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "what the system, the user and the assistant say" in said
+    assert "(too_long)" in said
+    assert "(no_choice)" in said
 
 
 def test_a_configuration_that_is_not_there_is_one_sentence(tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import sys
 import zipfile
@@ -16,7 +17,7 @@ import pytest
 
 from malles.cli import run
 from malles.errors import MissingExtra, ModelError, UsageError
-from malles.llm import embedded, hub, loading
+from malles.llm import embedded, hub, loading, weights
 from malles.llm.folders import read_header, write_manifest
 from malles.llm.loading import check_chat, check_lines, load_model, needed_bytes
 from malles.llm.weights import find_weights, list_weights, models_home, pull_weights, verify_weights
@@ -185,6 +186,48 @@ def test_a_missing_part_of_the_weights_is_named(tiny, tmp_path):
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(ModelError, match=r"lacks model-00002-of-00002\.safetensors"):
         find_weights(folder)
+
+
+def test_the_remedy_for_a_damaged_folder_is_one_that_mends_it(package, tmp_path, capsys):
+    """In the home, in another home, and for a copy: what the sentence says to type makes it whole."""
+    home = pull_weights("smollm2").parent
+    other = tmp_path / "other home"
+    shutil.copytree(home, other)
+    copy = Path(shutil.copytree(home / "smollm2", tmp_path / "copy"))
+    for folder in (home / "smollm2", other / "smollm2", copy):
+        path = folder / "model.safetensors"
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert run(["models", "verify", str(folder)]) == 1
+        remedy = capsys.readouterr().err.strip().rpartition(": malles ")
+        assert run(shlex.split(remedy[2])) == 0
+        capsys.readouterr()
+        if folder is not copy:
+            assert run(["models", "verify", str(folder)]) == 0
+    assert "is a copy, which pulling does not mend: copy it again, or take smollm2 by its name" in remedy[0]
+    assert run(["models", "verify", "smollm2"]) == 0
+
+
+def test_a_list_calls_ready_only_what_was_read_whole(models, monkeypatch, capsys):
+    path = models / "acme--tiny" / "model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # the same size
+    (listed,) = list_weights()
+    assert "it was altered. Fetch it again" in listed.state
+    assert listed.weights == LAYERS * WEIGHTS_PER_LAYER + HIDDEN + 97 * HIDDEN
+    monkeypatch.setattr(weights, "READ_WHOLE", 1000)
+    assert list_weights()[0].state == "ready (not verified)"
+    os.truncate(path, 9)
+    assert list_weights()[0].weights is None
+    assert run(["models", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["weights"] is None
+    assert run(["models", "list"]) == 0
+    assert " 0 " not in capsys.readouterr().out
+
+
+def test_of_a_folder_without_checksums_it_is_said_that_there_were_none(tiny, capsys):
+    assert run(["models", "verify", str(tiny)]) == 0
+    assert "not fetched by malles, so there are no checksums to compare" in capsys.readouterr().out
 
 
 # ---- names ----

@@ -32,8 +32,8 @@ class Exported:
     written: int
     too_long: int = 0
     """Occasions with more than 26 alternatives."""
-    unknown: int = 0
-    """Occasions whose choice is not known."""
+    no_choice: int = 0
+    """Occasions whose choice is not among the alternatives."""
 
 
 def export_chat(
@@ -58,7 +58,7 @@ def export_chat(
     Returns:
         How many lines were written, and how many occasions were left out and why.
     """
-    written = too_long = unknown = 0
+    written = too_long = no_choice = 0
     total = len(examples)
     with write_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for row in range(total):
@@ -67,7 +67,7 @@ def export_chat(
             chosen = int(examples.chosen[row])
             prompt = examples.render(row, CANONICAL)
             if chosen < 0 or len(prompt) > len(LETTERS):
-                unknown += chosen < 0
+                no_choice += chosen < 0
                 too_long += chosen >= 0
                 continue
             order = list(range(len(prompt)))
@@ -81,4 +81,4 @@ def export_chat(
             written += 1
             if tell is not None:
                 tell(row + 1, total)
-    return Exported(written, too_long, unknown)
+    return Exported(written, too_long, no_choice)

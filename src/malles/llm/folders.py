@@ -11,18 +11,40 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
+from malles.data.home import data_home
 from malles.errors import ModelError
 
 MANIFEST = "malles.json"
 FORMAT = 1
 """Version of malles.json."""
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2}
 """Bytes per number of the types that safetensors files name; 1 for the others."""
+
+
+def models_home(home: Path | None = None) -> Path:
+    """The folder of all models: the argument, else $MALLES_MODELS, else `models` in the data home."""
+    if home is not None:
+        return Path(home)
+    stated = os.environ.get("MALLES_MODELS")
+    return Path(stated) if stated else data_home() / "models"
+
+
+def folder_name(name: str) -> str:
+    """What the folder of a model is called: 'owner--name' for 'owner/name'.
+
+    >>> folder_name("acme/tiny")
+    'acme--tiny'
+    """
+    return name.replace("/", "--")
 
 
 def check_folder(folder: Path) -> Path:
@@ -166,12 +188,11 @@ def check_files(folder: Path, *, deep: bool) -> None:
     if not (folder / MANIFEST).is_file():
         return
     manifest = read_json(folder / MANIFEST)
+    again = how_to_mend(folder, str(manifest.get("name")))
     if manifest.get("format") != FORMAT:
         raise ModelError(
-            f"{folder / MANIFEST} has format {manifest.get('format')}, this malles reads {FORMAT}. "
-            f"Delete {folder} and fetch it again."
+            f"{folder / MANIFEST} has format {manifest.get('format')}, this malles reads {FORMAT}. {again}"
         )
-    again = f"Fetch it again with: malles models pull {manifest.get('name')}"
     for name, stated in manifest["files"].items():
         path = folder / name
         if not path.is_file():
@@ -185,6 +206,20 @@ def check_files(folder: Path, *, deep: bool) -> None:
             raise ModelError(
                 f"{path} has the SHA-256 {got}, expected {stated['sha256']}: it was altered. {again}"
             )
+
+
+def how_to_mend(folder: Path, name: str) -> str:
+    """What makes a damaged folder whole: pulling mends what lies where pulling puts it, never a copy."""
+    if name != "smollm2" and not HUB_NAME.fullmatch(name):
+        return "Copy it again from where it came."
+    if folder.absolute().name != folder_name(name):
+        return (
+            f"This folder is a copy, which pulling does not mend: copy it again, or take {name} by its name "
+            f"after: malles models pull {name}"
+        )
+    home = folder.absolute().parent
+    option = "" if home.resolve() == models_home().resolve() else f" --home {shlex.quote(str(home))}"
+    return f"Fetch it again with: malles models pull {name}{option}"
 
 
 def _shards(folder: Path) -> list[str]:

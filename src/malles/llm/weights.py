@@ -8,20 +8,20 @@
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from malles.data.home import data_home
 from malles.errors import ModelError, UsageError, did_you_mean
 from malles.llm import embedded, hub
 from malles.llm.embedded import Tell, be_silent
 from malles.llm.folders import (
+    HUB_NAME,
     MANIFEST,
     check_files,
     check_folder,
     count_weights,
+    folder_name,
+    models_home,
     read_json,
     verify_weights,
     write_manifest,
@@ -30,7 +30,8 @@ from malles.store import write_whole
 
 __all__ = ["find_weights", "list_weights", "models_home", "pull_weights", "verify_weights"]
 
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+READ_WHOLE = 500_000_000
+"""Models of at most so many bytes are compared byte for byte whenever they are listed: a second or two."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +42,13 @@ class Weights:
     """What `find_weights` takes: 'smollm2' or 'owner/name'."""
     folder: Path
     state: str
-    """'ready', or what is wrong with it."""
-    weights: int
-    """How many weights it has; 0 if that cannot be read."""
+    """'ready' (every byte compared), 'ready (not verified)' if it is too large for that, or what is wrong."""
+    weights: int | None
+    """How many weights it has; None if that cannot be read."""
     bytes: int
     """Size on the disk."""
     licence: str
     source: str
-
-
-def models_home(home: Path | None = None) -> Path:
-    """The folder of all models: the argument, else $MALLES_MODELS, else `models` in the data home."""
-    if home is not None:
-        return Path(home)
-    stated = os.environ.get("MALLES_MODELS")
-    return Path(stated) if stated else data_home() / "models"
 
 
 def find_weights(name: str | Path, *, home: Path | None = None) -> Path:
@@ -101,7 +94,7 @@ def pull_weights(name: str, *, home: Path | None = None, tell: Tell = be_silent)
         StorageError: the disk is full or cannot be written.
     """
     if name != embedded.NAME:
-        target = models_home(home) / _folder_name(_hub_name(name, home))
+        target = models_home(home) / folder_name(_hub_name(name, home))
         if not _is_whole(target):
             hub.download(name, target, tell=tell)
         return target
@@ -116,21 +109,41 @@ def pull_weights(name: str, *, home: Path | None = None, tell: Tell = be_silent)
 
 
 def list_weights(home: Path | None = None) -> list[Weights]:
-    """Every model that was pulled, the embedded one first; a damaged one says in `state` what is wrong."""
-    found = []
-    for manifest in sorted(models_home(home).glob(f"*/{MANIFEST}")):
-        folder, state, count, stated = manifest.parent, "ready", 0, {}
-        try:
-            stated = read_json(manifest)
-            check_files(folder, deep=False)
-            count = sum(count_weights(check_folder(folder)).values())
-        except ModelError as problem:
-            state = str(problem)
-        size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-        name = str(stated.get("name", folder.name))
-        licence, source = str(stated.get("licence", "")), str(stated.get("source", ""))
-        found.append(Weights(name, folder, state, count, size, licence, source))
-    return sorted(found, key=lambda w: (w.name != embedded.NAME, w.name))
+    """Every model that was pulled, the embedded one first; a damaged one says in `state` what is wrong.
+
+    Of models above `READ_WHOLE` only the sizes are compared, and `state` says so.
+    """
+    return [_look(folder) for folder in _pulled(home)]
+
+
+def _look(folder: Path) -> Weights:
+    size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    deep, stated = size <= READ_WHOLE, {}
+    state = "ready" if deep else "ready (not verified)"
+    try:
+        stated = read_json(folder / MANIFEST)
+        check_files(folder, deep=deep)
+        check_folder(folder)
+    except ModelError as problem:
+        state = str(problem)
+    try:
+        count = sum(count_weights(folder).values()) or None
+    except ModelError:
+        count = None
+    name = str(stated.get("name", folder.name))
+    return Weights(
+        name, folder, state, count, size, str(stated.get("licence", "")), str(stated.get("source", ""))
+    )
+
+
+def _pulled(home: Path | None) -> list[Path]:
+    """Folders of the models that were pulled, the embedded one first."""
+    folders = [manifest.parent for manifest in models_home(home).glob(f"*/{MANIFEST}")]
+    return sorted(folders, key=lambda f: (f.name != embedded.NAME, f.name))
+
+
+def _names(home: Path | None) -> list[str]:
+    return [folder.name.replace("--", "/") for folder in _pulled(home)]
 
 
 def _is_whole(folder: Path) -> bool:
@@ -148,23 +161,18 @@ def _hub_name(name: str, home: Path | None) -> str:
     """The name itself if it has the form owner/name."""
     if HUB_NAME.fullmatch(name) and ".." not in name and "--" not in name:
         return name
-    known = list(dict.fromkeys([embedded.NAME, *(w.name for w in list_weights(home))]))
+    known = list(dict.fromkeys([embedded.NAME, *_names(home)]))
     hint = did_you_mean(name, known) or ("Use smollm2, or a name like owner/name of the Hugging Face hub.")
     raise UsageError(f"There is no language model {name!r}. {hint}")
 
 
-def _folder_name(name: str) -> str:
-    return name.replace("/", "--")
-
-
 def _find_hub(name: str, home: Path | None) -> Path:
     """Where a model of the hub lies: pulled by malles, else in the cache of the Hugging Face libraries."""
-    folder = models_home(home) / _folder_name(name)
+    folder = models_home(home) / folder_name(name)
     if (folder / MANIFEST).is_file():
         return folder
     cached = hub.find_cached(name)
     if cached is not None:
         return cached
-    known = [w.name for w in list_weights(home)]
-    hint = did_you_mean(name, known) or f"Fetch it with: malles models pull {name}"
+    hint = did_you_mean(name, _names(home)) or f"Fetch it with: malles models pull {name}"
     raise ModelError(f"The language model {name} is not on this machine. {hint}")
