@@ -1,0 +1,1 @@
+"""Short symbolic rules: expressions of our own, their reading and printing, and the search for them."""
