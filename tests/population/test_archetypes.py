@@ -151,6 +151,12 @@ def test_a_crowd_has_the_shares_means_and_spreads_asked_for():
     np.testing.assert_allclose(found_spread, spread, atol=0.02)
 
 
+def test_raked_weights_move_the_shares_of_archetypes():
+    found = build_archetypes(np.array([[0.0], [0.0], [0.0], [1.0]]), 2)
+    assert found.share().tolist() == [0.75, 0.25]
+    assert found.share(np.array([0.5, 0.5, 0.5, 1.5])).tolist() == [0.5, 0.5]
+
+
 def test_a_crowd_drawn_in_shards_is_the_crowd():
     mean = np.arange(6.0).reshape(3, 2)
     make = {"share": np.ones(3), "mean": mean, "spread": np.ones((3, 2)), "seed": 4}

@@ -40,10 +40,14 @@ class Archetypes:
     def __len__(self) -> int:
         return len(self.size)
 
-    @property
-    def share(self) -> Float[ndarray, " archetype"]:
-        """Part of the customers in each archetype."""
-        return np.asarray(self.size / self.size.sum())
+    def share(self, weight: Float[ndarray, " customer"] | None = None) -> Float[ndarray, " archetype"]:
+        """Part of the market in each archetype.
+
+        Args:
+            weight: of each customer, for example raked to a census; default: all count alike.
+        """
+        found = np.bincount(self.code, weight, minlength=len(self.size))
+        return np.asarray(found / found.sum())
 
 
 def build_archetypes(
