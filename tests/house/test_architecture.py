@@ -28,6 +28,7 @@ FLOORS = """
     store
     owner
     journal
+    scale
     llm
     discussion
     wholesale
