@@ -75,9 +75,9 @@ def test_a_tokenizer_that_cuts_letters_in_two_is_refused(backend):
         backend.score_letters([random_shelf(np.random.default_rng(0), 3)])
 
 
-def test_a_schema_and_a_missing_chat_template_are_refused(backend, monkeypatch):
-    with pytest.raises(ModelError, match="cannot be held to a JSON schema"):
-        backend.complete(TALK, max_tokens=1, schema={"type": "object"})
+def test_an_impossible_schema_and_a_missing_chat_template_are_refused(backend, monkeypatch):
+    with pytest.raises(ModelError, match="cannot be turned into a grammar"):
+        backend.complete(TALK, max_tokens=1, schema={"type": "nothing"})
     monkeypatch.setattr(backend.writer[1], "chat_template", None)
     with pytest.raises(ModelError, match="has no chat template"):
         backend.complete(TALK, max_tokens=1)

@@ -67,6 +67,27 @@ class Usage:
     problems: dict[str, int] = field(default_factory=dict)
     """Unusable replies by cause."""
 
+    def lose(self, cause: str) -> str:
+        """Count a reply that could not be used; returns the cause."""
+        self.unusable += 1
+        self.problems[cause] = self.problems.get(cause, 0) + 1
+        return cause
+
+    def count(self, reply: Completion) -> Completion:
+        """Count a reply, its call and its tokens; returns it.
+
+        >>> usage = Usage()
+        >>> _ = usage.count(Completion("", "nothing was written", prompt_tokens=7))
+        >>> usage.calls, usage.prompt_tokens, usage.problems
+        (1, 7, {'nothing was written': 1})
+        """
+        self.calls += 1
+        self.prompt_tokens += reply.prompt_tokens
+        self.completion_tokens += reply.completion_tokens
+        if reply.problem:
+            self.lose(reply.problem)
+        return reply
+
 
 @runtime_checkable
 class Backend(Protocol):

@@ -20,6 +20,8 @@ from malles.llm.encoding import Encoded, collate
 from malles.llm.prefix import LEAST, SharedShelf, group_by_shelf
 from malles.llm.prompt import ShelfPrompt
 from malles.llm.reader import Reader, ReaderSettings, choose_dtype
+from malles.llm.writing import Grammar, Pace, write_replies
+from malles.population.kernels import uniform
 
 Progress = Callable[[int, int], None]
 
@@ -38,6 +40,8 @@ class LocalBackend:
         self.reader = reader
         self.name = name or f"hf:{reader.settings.model}"
         self.usage = Usage()
+        self.pace = Pace()
+        self._grammar: Grammar | None = None
 
     @classmethod
     def untuned(cls, model: str = "smollm2") -> LocalBackend:
@@ -129,58 +133,49 @@ class LocalBackend:
         seed: int = 0,
         schema: dict[str, Any] | None = None,
     ) -> list[Completion]:
-        """Replies of the full model, adapter off; the draw of conversation i depends on (seed, i) alone.
+        """Replies of the full model, adapter off, in lock step; the draw of conversation i depends on
+        (seed, i) alone.
 
         Raises:
-            ModelError: the model has no chat template.
+            ModelError: the model has no chat template, or the schema cannot be turned into a grammar.
+            MissingExtra: a schema is given, but llguidance is not installed.
         """
-        if schema is not None:
-            raise ModelError(
-                "Local weights cannot be held to a JSON schema yet; leave `schema` out and check the reply."
-            )
         model, tokenizer = self.writer
         if not getattr(tokenizer, "chat_template", None):
             raise ModelError(
                 f"{self.name} has no chat template, so it cannot hold a conversation; take an instruct model "
                 "(for example smollm2), or use it for scoring only."
             )
-        replies = []
-        for i, conversation in enumerate(conversations):
-            messages = [{"role": m.role, "content": m.content} for m in conversation]
-            ids = tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        context = int(getattr(model.config, "max_position_embeddings", 2048))
+        asked = [
+            tokenizer.apply_chat_template(
+                [{"role": m.role, "content": m.content} for m in conversation],
+                add_generation_prompt=True, return_dict=True,
             )["input_ids"]
-            length, context = int(ids.shape[1]), int(getattr(model.config, "max_position_embeddings", 2048))
-            if length + max_tokens > context:
-                problem = f"{length} tokens and a reply of {max_tokens} do not fit into {context}"
-                replies.append(Completion("", problem, length, 0, "length"))
-                continue
-            with torch.random.fork_rng(devices=[]), torch.inference_mode():
-                torch.manual_seed((seed * 1_000_003 + i) % 2**63)
-                sampled: dict[str, Any] = {"do_sample": temperature > 0}
-                if temperature > 0:
-                    sampled["temperature"] = temperature
-                out = model.generate(
-                    ids,
-                    attention_mask=torch.ones_like(ids),
-                    max_new_tokens=max_tokens,
-                    pad_token_id=tokenizer.eos_token_id,
-                    **sampled,
-                )[0, ids.shape[1] :]
-            ended = len(out) < max_tokens or int(out[-1]) == tokenizer.eos_token_id
-            text = tokenizer.decode(out, skip_special_tokens=True).strip()
-            self.usage.calls += 1
-            self.usage.prompt_tokens += int(ids.shape[1])
-            self.usage.completion_tokens += len(out)
-            replies.append(
-                Completion(
-                    text,
-                    "" if text else "the model wrote nothing",
-                    int(ids.shape[1]),
-                    len(out),
-                    "stop" if ended else "length",
-                )
-            )
+            for conversation in conversations
+        ]  # fmt: skip
+        fitting = [i for i, ids in enumerate(asked) if len(ids) + max_tokens <= context]
+        matchers = None
+        if schema is not None:
+            if self._grammar is None:
+                self._grammar = Grammar(tokenizer, int(model.config.vocab_size))
+            matchers = self._grammar.matchers(schema, len(fitting))
+        written = write_replies(
+            model, [asked[i] for i in fitting], max_tokens=max_tokens, end=[int(tokenizer.eos_token_id)],
+            decode=lambda ids: tokenizer.decode(ids, skip_special_tokens=True).strip(),
+            temperature=temperature,
+            uniform=lambda k, step: float(uniform(seed, step, np.array([fitting[k]]), np.array([0]))[0]),
+            matchers=matchers, pace=self.pace,
+        )  # fmt: skip
+        replies: list[Completion] = []
+        for ids in asked:
+            problem = f"{len(ids)} tokens and a reply of {max_tokens} do not fit into {context}"
+            replies.append(Completion("", problem, len(ids), 0, "length"))
+        for i, w in zip(fitting, written, strict=True):
+            problem = "" if w.text else "the model wrote nothing"
+            finish = "stop" if w.finished else "length"
+            reply = Completion(w.text, problem, w.prompt_tokens, w.tokens, finish)
+            replies[i] = self.usage.count(reply)
         return replies
 
 

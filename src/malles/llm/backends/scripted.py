@@ -43,7 +43,7 @@ class ScriptedBackend:
             said = self._score(prompt)
             self.usage.calls += 1
             if said is None:
-                found.append(Scored(None, self._lost("the script says nothing")))
+                found.append(Scored(None, self.usage.lose("the script says nothing")))
                 continue
             value = np.asarray(said, dtype=float)
             if value.shape != (len(prompt),):
@@ -63,22 +63,14 @@ class ScriptedBackend:
         """What the script writes; a word counts as a token, and `max_tokens` cuts."""
         found = []
         for conversation in conversations:
-            text = self._write(conversation)
-            self.usage.calls += 1
-            read = sum(len(m.content.split()) for m in conversation)
-            self.usage.prompt_tokens += read
-            if not text:
-                found.append(Completion("", self._lost("the script writes nothing"), read))
-                continue
+            text = self._write(conversation) or ""
             words = text.split()
+            written, read = min(len(words), max_tokens), sum(len(m.content.split()) for m in conversation)
             if len(words) > max_tokens:
-                text = " ".join(words[:max_tokens])
-            self.usage.completion_tokens += min(len(words), max_tokens)
-            finish = "length" if len(words) > max_tokens else "stop"
-            found.append(Completion(text, "", read, min(len(words), max_tokens), finish))
+                reply = Completion(" ".join(words[:max_tokens]), "", read, written, "length")
+            elif text:
+                reply = Completion(text, "", read, written, "stop")
+            else:
+                reply = Completion("", "the script writes nothing", read)
+            found.append(self.usage.count(reply))
         return found
-
-    def _lost(self, cause: str) -> str:
-        self.usage.unusable += 1
-        self.usage.problems[cause] = self.usage.problems.get(cause, 0) + 1
-        return cause

@@ -1,0 +1,227 @@
+"""Text from local weights: many conversations in lock step, held to a JSON schema where one is given.
+
+    prompts are read one by one        the same reading whether a conversation stands alone or among others
+    caches are put side by side        shorter ones padded on the left
+    every step writes one token each   masked by the schema's grammar, drawn by inverse CDF by key
+
+The grammar allows no token that would leave the schema; a reply that is cut by `max_tokens` before its object
+is closed is not valid, and says so.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import process_time
+from typing import Any
+
+import numpy as np
+import torch
+
+from malles.errors import MissingExtra, ModelError
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written in one conversation."""
+
+    text: str
+    prompt_tokens: int
+    tokens: int
+    finished: bool
+    """Whether the model ended by itself (or the schema was complete) within the limit."""
+
+
+@dataclass
+class Pace:
+    """Processor-seconds and tokens so far, reading and writing apart."""
+
+    read_tokens: int = 0
+    read_seconds: float = 0.0
+    written_tokens: int = 0
+    write_seconds: float = 0.0
+
+
+class Grammar:
+    """What a JSON schema allows, token by token (llguidance).
+
+    Raises:
+        MissingExtra: llguidance is not installed.
+        ModelError: the schema cannot be turned into a grammar.
+    """
+
+    def __init__(self, tokenizer: Any, vocabulary: int) -> None:
+        try:
+            from llguidance.hf import from_tokenizer
+        except ImportError as problem:
+            raise MissingExtra("Holding local weights to a JSON schema", "llguidance", "llm") from problem
+        self._tokens = from_tokenizer(tokenizer, n_vocab=vocabulary)
+        self._known: dict[str, str] = {}
+
+    def matchers(self, schema: dict[str, Any], count: int) -> list[Any]:
+        """Fresh matchers of a schema."""
+        from llguidance import LLMatcher
+
+        text = json.dumps(schema, sort_keys=True)
+        if text not in self._known:
+            grammar = LLMatcher.grammar_from_json_schema(
+                schema, defaults={"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+            )
+            wrong = LLMatcher.validate_grammar(grammar, self._tokens)
+            if wrong:
+                raise ModelError(f"this JSON schema cannot be turned into a grammar: {wrong[:160]}")
+            self._known[text] = grammar
+        return [LLMatcher(self._tokens, self._known[text]) for _ in range(count)]
+
+
+def write_replies(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_tokens: int,
+    end: Sequence[int],
+    decode: Any,
+    temperature: float = 0.0,
+    uniform: Any = None,
+    matchers: Sequence[Any] | None = None,
+    batch: int = 16,
+    pace: Pace | None = None,
+) -> list[Written]:
+    """Continue every prompt.
+
+    Args:
+        model: a causal language model of transformers.
+        prompts: token ids of every conversation.
+        max_tokens: of a reply.
+        end: tokens that end a reply.
+        decode: from token ids to text.
+        temperature: 0 takes the likeliest token.
+        uniform: numbers in (0, 1) by (conversation, step), for temperatures above 0.
+        matchers: one per prompt, from `Grammar.matchers`.
+        batch: conversations in lock step.
+        pace: counts tokens and processor-seconds.
+    """
+    pace = pace or Pace()
+    out: list[Written] = []
+    for begin in range(0, len(prompts), batch):
+        rows = range(begin, min(begin + batch, len(prompts)))
+        part = [prompts[i] for i in rows]
+        mine = [matchers[i] for i in rows] if matchers is not None else None
+        draw = [None if uniform is None else (lambda step, i=i: uniform(i, step)) for i in rows]
+        ids, done = _write_together(model, part, max_tokens, set(end), temperature, draw, mine, pace)
+        for prompt, reply, finished in zip(part, ids, done, strict=True):
+            out.append(Written(decode(reply), len(prompt), len(reply), finished))
+    return out
+
+
+def _write_together(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    max_tokens: int,
+    end: set[int],
+    temperature: float,
+    draw: Sequence[Any],
+    matchers: Sequence[Any] | None,
+    pace: Pace,
+) -> tuple[list[list[int]], list[bool]]:
+    n = len(prompts)
+    longest = max(len(p) for p in prompts)
+    with torch.inference_mode():
+        began = process_time()
+        cache, logits = _read(model, prompts, longest)
+        pace.read_seconds += process_time() - began
+        pace.read_tokens += sum(len(p) for p in prompts)
+        began = process_time()
+        mask = torch.zeros(n, longest, dtype=torch.long)
+        for i, p in enumerate(prompts):
+            mask[i, longest - len(p) :] = 1
+        position = torch.tensor([[len(p)] for p in prompts])
+        replies: list[list[int]] = [[] for _ in range(n)]
+        open_, finished = [True] * n, [False] * n
+        for step in range(max_tokens):
+            token = _next(logits, temperature, [d(step) if d else 0.5 for d in draw], matchers, open_)
+            for i in range(n):
+                if not open_[i]:
+                    continue
+                if token[i] in end:
+                    open_[i], finished[i] = False, True
+                    continue
+                replies[i].append(token[i])
+                if matchers is not None:
+                    matchers[i].consume_token(token[i])
+                    if matchers[i].is_stopped() or (
+                        matchers[i].is_accepting() and _only_end(matchers[i], end, logits.shape[1])
+                    ):
+                        open_[i], finished[i] = False, True
+            if not any(open_) or step == max_tokens - 1:
+                break
+            mask = torch.cat([mask, torch.ones(n, 1, dtype=torch.long)], dim=1)
+            said = model(
+                input_ids=torch.tensor(token)[:, None], attention_mask=mask, position_ids=position,
+                use_cache=True, **{_cache_name(model): cache},
+            )  # fmt: skip
+            logits, position = said.logits[:, -1].float(), position + 1
+        pace.write_seconds += process_time() - began
+        pace.written_tokens += sum(len(r) for r in replies)
+    return replies, finished
+
+
+def _read(model: Any, prompts: Sequence[Sequence[int]], longest: int) -> tuple[Any, torch.Tensor]:
+    """Caches of all prompts side by side, and the logits after each."""
+    from transformers import DynamicCache
+
+    caches, logits = [], []
+    for prompt in prompts:
+        said = model(input_ids=torch.tensor([list(prompt)]), use_cache=True, logits_to_keep=1)
+        caches.append(getattr(said, "cache", None) or said.past_key_values)
+        logits.append(said.logits[:, -1].float())
+    together = DynamicCache()
+    for layer in range(len(caches[0].layers)):
+        keys, values = (
+            torch.cat([_pad_left(getattr(c.layers[layer], name), longest) for c in caches])
+            for name in ("keys", "values")
+        )
+        together.update(keys, values, layer)
+    return together, torch.cat(logits)
+
+
+def _cache_name(model: Any) -> str:
+    """How this version of transformers calls the argument."""
+    return "cache" if "cache" in inspect.signature(type(model).forward).parameters else "past_key_values"
+
+
+def _pad_left(state: torch.Tensor, length: int) -> torch.Tensor:
+    return torch.nn.functional.pad(state, (0, 0, length - state.shape[2], 0))
+
+
+def _next(
+    logits: torch.Tensor,
+    temperature: float,
+    u: Sequence[float],
+    matchers: Sequence[Any] | None,
+    open_: Sequence[bool],
+) -> list[int]:
+    """The next token of every row."""
+    logits = logits.clone()
+    if matchers is not None:
+        for i, is_open in enumerate(open_):
+            if is_open:
+                logits[i, torch.from_numpy(~_allowed(matchers[i], logits.shape[1]))] = -torch.inf
+    if temperature <= 0:
+        return [int(t) for t in logits.argmax(dim=1)]
+    p = torch.softmax(logits / temperature, dim=1).double().numpy()
+    goal = np.asarray(u) * p.sum(axis=1)
+    return [int(np.searchsorted(np.cumsum(row), g)) for row, g in zip(p, goal, strict=True)]
+
+
+def _allowed(matcher: Any, vocabulary: int) -> np.ndarray:
+    """Which tokens the grammar allows next."""
+    bits = np.frombuffer(matcher.compute_bitmask(), np.uint8)
+    return np.unpackbits(bits, bitorder="little")[:vocabulary].astype(bool)
+
+
+def _only_end(matcher: Any, end: set[int], vocabulary: int) -> bool:
+    """Whether nothing but the end may follow a complete object."""
+    return set(np.flatnonzero(_allowed(matcher, vocabulary)).tolist()) <= end

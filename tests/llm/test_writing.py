@@ -1,0 +1,91 @@
+"""Replies of local weights: alone or among others the same, inside their schema, drawn by key."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llm.small_models import write_tiny_model
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("llguidance")
+
+from malles.llm.backend import Message  # noqa: E402
+from malles.llm.backends.local import LocalBackend  # noqa: E402
+from malles.llm.reader import Reader, ReaderSettings  # noqa: E402
+
+SCHEMA = {
+    "type": "object", "additionalProperties": False, "required": ["choice", "units"],
+    "properties": {
+        "choice": {"type": "string", "enum": ["A", "B", "none"]},
+        "units": {"type": "integer", "minimum": 0, "maximum": 99},
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory) -> LocalBackend:
+    folder = write_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
+    reader = Reader(ReaderSettings(model=str(folder), layers=0, tuned_layers=0, dtype="float32"))
+    return LocalBackend(reader)
+
+
+def talks(count: int) -> list[list[Message]]:
+    return [[Message("user", f"bought {i} here {'cola ' * (i % 4)}")] for i in range(count)]
+
+
+def test_every_reply_of_a_random_model_lies_inside_the_schema(backend):
+    replies = backend.complete(talks(20), max_tokens=40, temperature=1.0, schema=SCHEMA)
+    for reply in replies:
+        value = json.loads(reply.text)
+        assert value["choice"] in ("A", "B", "none")
+        assert 0 <= value["units"] <= 99
+        assert reply.finish == "stop"
+    assert len({r.text for r in replies}) > 5  # and the model, not the grammar, chooses among them
+
+
+def test_a_conversation_is_answered_alone_as_among_others(backend):
+    for schema, temperature in ((None, 0.0), (SCHEMA, 0.0), (SCHEMA, 1.0)):
+        together = backend.complete(talks(17), max_tokens=24, temperature=temperature, schema=schema, seed=3)
+        first = backend.complete(talks(17)[:1], max_tokens=24, temperature=temperature, schema=schema, seed=3)
+        assert together[0].text == first[0].text
+
+
+def test_greedy_replies_are_those_of_the_plain_generator(backend):
+    model, tokenizer = backend.writer
+    reply = backend.complete(talks(3), max_tokens=12)[2]
+    ids = tokenizer.apply_chat_template(
+        [{"role": "user", "content": talks(3)[2][0].content}], add_generation_prompt=True, return_dict=True,
+        return_tensors="pt",
+    )["input_ids"]  # fmt: skip
+    with torch.inference_mode():
+        out = model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False,
+            pad_token_id=tokenizer.eos_token_id,
+        )  # fmt: skip
+    plain = tokenizer.decode(out[0, ids.shape[1] :].tolist(), skip_special_tokens=True).strip()
+    assert reply.text == plain
+
+
+def test_draws_depend_on_the_seed_and_the_number_of_the_conversation(backend):
+    say = {seed: backend.complete(talks(8), max_tokens=12, temperature=1.5, seed=seed) for seed in (1, 1, 2)}
+    again = backend.complete(talks(8), max_tokens=12, temperature=1.5, seed=1)
+    assert [r.text for r in say[1]] == [r.text for r in again]
+    assert [r.text for r in say[1]] != [r.text for r in say[2]]
+
+
+def test_tokens_are_drawn_in_proportion_to_their_probability():
+    """Two tokens at odds of 3 to 1 under temperature 1: numbers below 3/4 take the first."""
+    from malles.llm.writing import _next
+
+    logits = torch.log(torch.tensor([[0.75, 0.25]] * 4))
+    assert _next(logits, 1.0, [0.1, 0.74, 0.76, 0.99], None, [True] * 4) == [0, 0, 1, 1]
+
+
+def test_a_reply_that_would_not_fit_the_context_is_counted_and_not_cut(backend):
+    long = [[Message("user", "cola " * 2000)], talks(1)[0]]
+    first, second = backend.complete(long, max_tokens=8)
+    assert "do not fit into 1024" in first.problem
+    assert second.completion_tokens > 0
