@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +15,7 @@ from numpy import ndarray
 
 from malles.choice.model import ChoiceModel
 from malles.config import LanguageSettings, ServedSettings
-from malles.errors import ConfigError, ModelError, did_you_mean
+from malles.errors import ConfigError, MissingExtra, ModelError, did_you_mean
 from malles.vocabulary import ChoiceData, Regime
 
 Tell = Callable[[float, float], None]
@@ -35,6 +37,26 @@ class Engine:
     """Whether the fit stops and calibrates on groups of categories left out, not on later weeks."""
     slow: bool = False
     """Whether an answer costs so much that a sample of the held-out occasions is scored, not all."""
+    needs: tuple[str, str] | None = None
+    """Package that it cannot be fitted without, and the extra that installs it."""
+
+    def check(self, name: str, data: str, options: LanguageSettings | ServedSettings | None = None) -> str:
+        """Check what can be checked in a moment, before anything is computed; says what fitting would do.
+
+        Args:
+            name: of the model, for the sentences.
+            data: name of the data set.
+            options: settings of language models; other engines ignore them.
+
+        Raises:
+            ConfigError: a setting cannot be right.
+            ModelError: a language model or an adapter is not here.
+            MissingExtra: a package is not installed.
+        """
+        del data, options
+        if self.needs is not None and not is_installed(self.needs[0]):
+            raise MissingExtra(f"the model {name!r}", *self.needs)
+        return f"{name} is fitted"
 
     def fit(
         self,
@@ -81,6 +103,18 @@ class Engine:
 class AlignedEngine(Engine):
     """A language model post-trained on top of the set model, or the adapter that comes with malles."""
 
+    def check(self, name: str, data: str, options: LanguageSettings | ServedSettings | None = None) -> str:
+        """Check the section [llm]: libraries, adapter, base model."""
+        from malles.llm.aligning import check_language
+
+        return check_language(options if isinstance(options, LanguageSettings) else LanguageSettings(), data)
+
+    def read(self, options: LanguageSettings, data: ChoiceData) -> ChoiceModel:
+        """Read the adapter that `options` names, if it fits `data`, which may be any occasions of the run."""
+        from malles.llm.aligning import read_adapter
+
+        return read_adapter(options.adapter, data, partial(load_engine, name="head", regime=data.regime))
+
     def fit(
         self,
         train: ChoiceData,
@@ -93,12 +127,12 @@ class AlignedEngine(Engine):
         folder: Path | None = None,
     ) -> ChoiceModel:
         """Fit on `train`, or read the adapter that `options` names."""
-        from malles.llm.aligning import align, read_adapter
+        from malles.llm.aligning import align
 
         options = options if isinstance(options, LanguageSettings) else LanguageSettings()
-        load = partial(load_engine, name="head", regime=train.regime)
         if options.adapter:
-            return read_adapter(options.adapter, train, load)
+            return self.read(options, train)
+        load = partial(load_engine, name="head", regime=train.regime)
         head = find_engine("head", train.regime)
 
         def fit_skip(part: ChoiceData, later: ChoiceData, of: ndarray, fold: int) -> ChoiceModel:
@@ -132,6 +166,20 @@ class AlignedEngine(Engine):
 class ServedEngine(Engine):
     """A language model behind a server; only its fallback is fitted."""
 
+    def check(self, name: str, data: str, options: LanguageSettings | ServedSettings | None = None) -> str:
+        """Check the section [api] without asking the server: package, model, address, key, fallback."""
+        from malles.llm.served import describe, resolve
+
+        settings = resolve(options if isinstance(options, ServedSettings) else ServedSettings())
+        fallback = find_engine(settings.fallback)
+        if fallback.slow:
+            raise ConfigError(
+                f"[api] fallback = {settings.fallback!r} is a language model itself; "
+                "name a quick one, for example 'head'."
+            )
+        fallback.check(settings.fallback, data)
+        return describe(settings)
+
     def fit(
         self,
         train: ChoiceData,
@@ -143,20 +191,18 @@ class ServedEngine(Engine):
         options: LanguageSettings | ServedSettings | None = None,
         folder: Path | None = None,
     ) -> ChoiceModel:
-        """Fit the fallback that `options` names.
+        """Ask the server whether it answers, then fit the fallback that `options` names.
 
         Raises:
             ConfigError: no model is named, its address is refused, or the fallback is a language model.
+            ModelError: the server cannot be used.
         """
-        from malles.llm.served import ServedModel, resolve
+        from malles.llm.served import ServedModel, probe, resolve
 
+        self.check("api", "", options)
         settings = resolve(options if isinstance(options, ServedSettings) else ServedSettings())
+        probe(settings)
         fallback = find_engine(settings.fallback, train.regime)
-        if fallback.slow:
-            raise ConfigError(
-                f"[api] fallback = {settings.fallback!r} is a language model itself; "
-                "name a quick one, for example 'head'."
-            )
         fitted = fallback.fit(train, valid, group, seed=seed, tell=tell)
         return ServedModel(settings, train.regime, fitted)
 
@@ -180,8 +226,14 @@ ENGINES = {
     "cognitive": Engine("malles.cognition.core", "CognitiveCore", "FittedCognitiveCore"),
     "conditional_logit": Engine("malles.baselines.logit", "ConditionalLogit", "FittedConditionalLogit"),
     "latent_class": Engine("malles.baselines.latent_class", "LatentClass", "FittedLatentClass", seeded=True),
-    "lightgbm": Engine("malles.baselines.boosting", "BoostedTrees", "FittedBoostedTrees", seeded=True),
-    "head": Engine("malles.head.model", "HeadSettings", "FittedHead", seeded=True),
+    "lightgbm": Engine(
+        "malles.baselines.boosting",
+        "BoostedTrees",
+        "FittedBoostedTrees",
+        seeded=True,
+        needs=("lightgbm", "models"),
+    ),
+    "head": Engine("malles.head.model", "HeadSettings", "FittedHead", seeded=True, needs=("torch", "torch")),
     "hf": AlignedEngine(
         "malles.llm.choice_model", "AlignedSettings", "FittedAligned", seeded=True, slow=True
     ),
@@ -189,7 +241,14 @@ ENGINES = {
 }
 """In the order in which they appear in every table."""
 
-LAUNCH_HEAD = Engine("malles.head.launch", "LaunchSettings", "FittedLaunchHead", seeded=True, by_group=True)
+LAUNCH_HEAD = Engine(
+    "malles.head.launch",
+    "LaunchSettings",
+    "FittedLaunchHead",
+    seeded=True,
+    by_group=True,
+    needs=("torch", "torch"),
+)
 """What `head` is in the regime `launch`: a set model that knows no category."""
 
 
@@ -214,6 +273,15 @@ def load_engine(folder: Path, name: str, regime: Regime = Regime.FULL) -> Choice
     if not folder.is_dir():
         raise ModelError(f"There is no saved model in {folder}. Fit one with: malles fit CONFIG")
     return find_engine(name, regime).load(folder)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported, without importing it.
+
+    >>> is_installed("json"), is_installed("no_such_package")
+    (True, False)
+    """
+    return sys.modules.get(package, ...) is not None and importlib.util.find_spec(package) is not None
 
 
 def market_model(names: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from malles.config import Config, build_config
 from malles.journal import open_run
 from malles.road import Road, Tell, be_silent
+from malles.stages.check import check_config
 from malles.stages.explain import explain_one_decision
 from malles.stages.market import simulate_market
 from malles.stages.models import fit_models
@@ -48,7 +49,8 @@ def walk_to_models(road: Road) -> None:
 
 
 def start(config: Config, *, command: str = "run", tell: Tell = be_silent) -> Path:
-    """Begin a new run of a configuration; returns its folder."""
+    """Begin a new run of a configuration; returns its folder, which is not made if a setting is wrong."""
+    check_config(config)
     folder = create_run_folder(config.run.root, config.run.name)
     manifest = Manifest(
         id=folder.name,

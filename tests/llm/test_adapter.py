@@ -15,6 +15,7 @@ from malles.errors import ModelError, UsageError
 
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
+transformers = pytest.importorskip("transformers")
 
 from malles.llm.adapter import load_reader, read_facts, save_reader  # noqa: E402
 from malles.llm.loading import load_model  # noqa: E402
@@ -33,6 +34,24 @@ def prompts():
 def saved(tiny_reader, tmp_path) -> Path:
     save_reader(tiny_reader, tmp_path / "adapter", FACTS)
     return tmp_path / "adapter"
+
+
+def test_peft_merges_the_adapter_into_an_ordinary_folder_as_the_page_says(tiny_model, saved, tmp_path):
+    """docs/method/alignment.md: base + adapter, merged and saved, has our weights and is a whole model."""
+    whole = transformers.AutoModelForCausalLM.from_pretrained(tiny_model, dtype="float32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        merged = peft.PeftModel.from_pretrained(whole, str(saved)).merge_and_unload()
+    merged.save_pretrained(tmp_path / "merged")
+    transformers.AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path / "merged")
+    model, _ = load_model(tmp_path / "merged")
+    theirs, compared = dict(model.named_parameters()), 0
+    for name, ours in load_reader(saved).model.named_parameters():
+        if ".layers." in name:
+            other = theirs[name].detach().to(ours.dtype).float()
+            np.testing.assert_allclose(other, ours.detach().float(), atol=1e-2)
+            compared += 1
+    assert compared >= 9 * LAYERS
 
 
 def test_a_reader_that_is_saved_and_loaded_says_the_same(tiny_reader, saved, prompts):

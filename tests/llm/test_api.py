@@ -581,7 +581,7 @@ def test_a_refused_connection_is_one_sentence(answers):
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
         with ApiBackend(settings(url, answers=answers)) as backend:
             with pytest.raises(
-                ModelError, match=r"cannot be used \(no connection: .*\); start it, or check"
+                ModelError, match=r"cannot be used \(no connection: .*\); start it, or set base_url"
             ) as e:
                 backend.score([shelf(2)])
             assert "\n" not in str(e.value)

@@ -16,6 +16,7 @@ pytest.importorskip("openai", reason="the extra `api` is not installed")
 from llm.fault_server import FaultServer, utility
 from llm.small_markets import named_market
 from malles import pipeline
+from malles.cli import run
 from malles.config import ServedSettings, build_config
 from malles.data.home import write_dataset
 from malles.data.synthetic import MarketSettings, generate_market
@@ -118,6 +119,43 @@ def test_a_server_that_is_not_there_is_an_error_not_the_fallback(market, fallbac
     model = ServedModel(served(deadline=2.0), market.regime, fallback)
     with pytest.raises(ModelError, match=r"127\.0\.0\.1:1/v1 cannot be used .no connection"):
         model.predict(market.take(np.arange(3)))
+
+
+def test_fitting_asks_the_server_first_and_fails_in_one_sentence(market, tmp_path, monkeypatch, capsys):
+    """Exit code 1, with the address, what happened and what to set; the fallback is not fitted in vain."""
+    dataset, _ = generate_market(MarketSettings(customers=40, weeks=20), seed=4)
+    write_dataset(replace(dataset, name="small"), tmp_path / "home")
+    config = tmp_path / "served.toml"
+    config.write_text(
+        '[data]\nname = "small"\n[occasions]\nslate_size = 6\nfirst_week = 5\nfit_until = 12\n'
+        "valid = [13, 14]\ntest = [15, 16]\nsample = 100\n[market]\nweeks = [13, 14]\n"
+        "[calibration]\nweeks = [11, 12]\nfit_until = 10\n"
+        '[models]\nnames = ["popularity", "api"]\n[api]\nmodel = "m"\nfallback = "popularity"\n'
+        f'base_url = "http://127.0.0.1:1/v1"\n[run]\nroot = "{tmp_path / "runs"}"\n'
+    )
+    assert run(["fit", str(config)]) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert (
+        "The model server 127.0.0.1:1/v1 cannot be used (no connection: All connection attempts failed)"
+        in said
+    )
+    assert said.endswith(
+        "start it, or set base_url ([api] base_url in a configuration, else $OPENAI_BASE_URL) to where it "
+        "listens."
+    )
+    assert not list((tmp_path / "runs").glob("*/03-models/*"))
+
+
+def test_a_dry_run_checks_the_section_api_and_asks_nothing():
+    with FaultServer() as server:
+        said = find_engine("api").check("api", "small", served(server.url, fallback="popularity"))
+        assert server.calls == 0
+    assert said == (
+        f"api asks m at {server.url} with the key of $OPENAI_API_KEY, 2 orders of each shelf; popularity is "
+        "fitted for what it does not answer"
+    )
+    with pytest.raises(ConfigError, match="needs the name of a model"):
+        find_engine("api").check("api", "small")
 
 
 def test_features_of_another_regime_are_refused(market, fallback):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from malles.cli.frame import print_json, print_table, progress
-from malles.cli.run import AsJson, ConfigFile, DryRun, Seed, Workers, with_options
+from malles.cli.run import AsJson, ConfigFile, DryRun, Seed, Workers, show_plan, with_options
 from malles.config import load_config
 
 
@@ -22,7 +22,7 @@ def fit_command(
 
     settings = with_options(load_config(config), seed, workers)
     if dry_run:
-        print_json(settings.model_dump(mode="json"))
+        show_plan(settings, "fit")
         return
     with progress() as tell:
         folder = start(settings, command="fit", tell=tell)
@@ -43,3 +43,4 @@ def fit_command(
         ],
     )
     typer.echo(f"Use them with: malles predict {folder.name} --occasions FILE -o FILE")
+    typer.echo(f"Scores and a report: malles run {config} (these models are reused)")

@@ -19,7 +19,12 @@ Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
 Workers = Annotated[int | None, typer.Option(help="Threads; the result is the same for any number.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Check the settings and print them; compute nothing.")
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Check settings, names, folders and packages; print the settings and what would be done; "
+        "compute nothing.",
+    ),
 ]
 
 
@@ -46,11 +51,23 @@ def walk(config: Config, *, command: str, dry_run: bool, json: bool) -> None:
     from malles.pipeline import start
 
     if dry_run:
-        print_json(config.model_dump(mode="json"))
+        show_plan(config, command)
         return
     with progress() as tell:
         folder = start(config, command=command, tell=tell)
     show_summary(folder, json=json)
+
+
+def show_plan(config: Config, command: str) -> None:
+    """Check what is cheap; the settings go to stdout, what would be done to stderr."""
+    from malles.stages.check import check_config
+
+    plan = check_config(config)
+    print_json(config.model_dump(mode="json"))
+    ending = "nothing after the models" if command == "fit" else "scores, the market, a what-if and the report"
+    for sentence in (*plan, f"Then {ending}, in a new folder {config.run.root / config.run.name}-N"):
+        typer.echo(f"{sentence}.", err=True)
+    typer.echo("Nothing was computed, no server was asked, and no folder was made.", err=True)
 
 
 def show_summary(folder: Path, *, json: bool) -> None:

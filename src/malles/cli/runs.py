@@ -95,6 +95,8 @@ def resume_command(
         typer.echo(
             f"Run {manifest.id} ended with {ended.status}; see it with: malles runs show {manifest.id}"
         )
+        if ended.command == "fit" and ended.status == "success":
+            typer.echo("It has only models, as `malles fit` makes them; scores come from: malles run CONFIG")
 
 
 def state(root: Path, manifest: Manifest) -> str:

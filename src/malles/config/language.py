@@ -53,7 +53,7 @@ class LanguageSettings(Section):
     longest: Annotated[int, Field(ge=64)] = 2048
     """Tokens of a prompt at most; longer prompts are shortened by rule, and counted."""
     skip: bool = True
-    """Whether the fitted set model is added to; False learns from the text alone."""
+    """Whether the fitted set model is added to; false learns from the text alone."""
     occasions: Annotated[int, Field(ge=0)] = 40_000
     """Training occasions to draw from; 0 takes all."""
     steps: Annotated[int, Field(ge=1)] = 100_000
@@ -77,7 +77,7 @@ class LanguageSettings(Section):
     paired: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Part of the steps that compare two wordings, where the loss `consistency` is on."""
     changed: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """Part of the steps that read changed prices, where the loss `response` is on."""
+    """Part of the steps that read changed prices, where the loss `response` or `change` is on."""
     look: Annotated[int, Field(ge=0)] = 0
     """Steps between looks at 300 later occasions, on which training stops early; 0: never."""
     checkpoint: Annotated[int, Field(ge=1)] = 50

@@ -31,30 +31,47 @@ def load_dataset(name: str, home: Path | None = None, *, refresh: bool = False) 
         UsageError: no data set has that name, or a source needs a file that was not registered.
         DataError: what is stored is damaged.
     """
-    source = SOURCES.get(name)
-    paths = registered(home)
+    check_dataset(name, home)
+    source, paths = SOURCES.get(name), registered(home)
     if source is not None and source.load is not None:
-        if source.needs_path and name not in paths:
-            raise UsageError(
-                f"The source {name!r} needs a file of yours. {source.how[0].upper()}{source.how[1:]}."
-            )
+        path = Path(paths[name]) if name in paths else None
         if not source.cached:
-            return source.load(Path(paths[name]) if name in paths else None)
+            return source.load(path)
         if not refresh and (dataset_folder(name, home) / "dataset.json").exists():
             stored = read_manifest(name, home)["provenance"]
             if stored.get("version") == source.version:
                 return read_dataset(name, home)
-        write_dataset(source.load(Path(paths[name]) if name in paths else None), home)
+        write_dataset(source.load(path), home)
         return read_dataset(name, home)
-    if source is not None:
-        raise UsageError(f"The source {name!r} holds no order lines: {source.how}.")
-    known = list_datasets(home)
-    if name in known:
+    if name in list_datasets(home):
         return read_dataset(name, home)
     if name in paths:
         return replace(load_delimited(Path(paths[name])), name=name)
-    if Path(name).suffix and Path(name).exists():
-        return load_delimited(Path(name), name=Path(name).stem)
+    return load_delimited(Path(name), name=Path(name).stem)
+
+
+def check_dataset(name: str, home: Path | None = None) -> None:
+    """Refuse a name that no data set has; reads nothing of the data.
+
+    Raises:
+        UsageError: no data set has that name, or a source needs a file that was not registered.
+        DataError: a registered file is not there any more.
+    """
+    source, paths = SOURCES.get(name), registered(home)
+    if name in paths and not Path(paths[name]).exists():
+        raise DataError(
+            f"The data set {name!r} was registered at {paths[name]}, which is not there any more. Say where "
+            f"it is with: malles data add {name} PATH"
+        )
+    if source is not None and source.load is None:
+        raise UsageError(f"The source {name!r} holds no order lines: {source.how}.")
+    if source is not None and source.needs_path and name not in paths:
+        raise UsageError(
+            f"The source {name!r} needs a file of yours. {source.how[0].upper()}{source.how[1:]}."
+        )
+    known = list_datasets(home)
+    if source is not None or name in known or name in paths or (Path(name).suffix and Path(name).exists()):
+        return
     names = [*known, *paths, *SOURCES]
     hint = did_you_mean(name, names) or "Known: " + ", ".join(names) + "."
     raise UsageError(f"There is no data set {name!r} under {data_home(home)}. {hint}")

@@ -27,7 +27,7 @@ from malles.errors import ConfigError, MissingExtra, ModelError
 from malles.llm.backend import Backend, Scored
 from malles.llm.backends.address import check_url
 from malles.llm.backends.api import ApiBackend
-from malles.llm.backends.api_settings import ApiSettings
+from malles.llm.backends.api_settings import KEY_VARIABLE, ApiSettings
 from malles.llm.wording import ChoicePrompts
 from malles.vocabulary import ChoiceData, Regime
 
@@ -53,6 +53,30 @@ def resolve(settings: ServedSettings) -> ServedSettings:
             'write [api] model = "...", and base_url = "http://127.0.0.1:8000/v1" for a server of your own.'
         )
     return settings.model_copy(update={"base_url": check_url(_asked_as(settings).url())})
+
+
+def describe(settings: ServedSettings) -> str:
+    """What would be done with these settings, for a dry run.
+
+    Raises:
+        ConfigError: $OPENAI_API_KEY holds something that cannot be a key.
+    """
+    asked = _asked_as(settings)
+    key = f"with the key of ${KEY_VARIABLE}" if asked.key() is not None else "without a key"
+    return (
+        f"api asks {settings.model} at {asked.url()} {key}, {settings.rotations} orders of each shelf; "
+        f"{settings.fallback} is fitted for what it does not answer"
+    )
+
+
+def probe(settings: ServedSettings) -> str:
+    """Ask the server one small question: 'logprobs' or 'samples', which is how it will be read.
+
+    Raises:
+        ModelError: it cannot be reached, refuses the key, or does not know the model.
+    """
+    with ApiBackend(_asked_as(settings)) as backend:  # no cache: it must answer now
+        return backend.probe()
 
 
 def _asked_as(settings: ServedSettings) -> ApiSettings:

@@ -16,6 +16,7 @@ from malles.road import Tell
 from malles.stages.finished import FinishedRun, open_finished
 from malles.stages.occasions import occasion_rules
 from malles.stages.scores import score_all
+from malles.store import load_manifest
 from malles.vocabulary import Occasions
 
 
@@ -34,6 +35,11 @@ def evaluate_run(root: Path, run: str, split: str, tell: Tell) -> dict[str, Any]
     if split == "valid":
         path = finished.folder / "05-scores.json"
         if not path.is_file():
+            if load_manifest(finished.folder).command == "fit":
+                raise RunError(
+                    f"Run {run!r} was made by `malles fit` and has only models; scores come from: malles run "
+                    "CONFIG, with the same configuration (its models are reused, not fitted again)."
+                )
             raise RunError(f"Run {run!r} has no scores yet; go on with: malles runs resume {run}")
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return kept

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from malles.choice.model import ChoiceModel
-from malles.config import LanguageSettings, ServedSettings
-from malles.engines import find_engine, load_engine
+from malles.config import Config, LanguageSettings, ServedSettings
+from malles.engines import AlignedEngine, find_engine, load_engine
 from malles.journal import Step
 from malles.occasions.splits import category_groups
 from malles.road import Road
@@ -23,9 +23,10 @@ def fit_models(road: Road) -> None:
     """One folder per model under 03-models."""
     from malles.stages.units import fit_units
 
-    for name in road.config.models.names:
+    names = road.config.models.names
+    for name in names:
         find_engine(name)  # a misspelt name is refused before anything is fitted
-    for name in road.config.models.names:
+    for name in sorted(names, key=lambda n: n != "api"):  # a server that is not there, before the others
         road.steps[f"model {name}"] = fit_one(road, name)
     fit_units(road)
 
@@ -33,7 +34,7 @@ def fit_models(road: Road) -> None:
 def fit_one(road: Road, name: str) -> Step[ChoiceModel]:
     """One choice model."""
     settings = road.config
-    slow, options = find_engine(name).slow, language_settings(road, name)
+    slow, options = find_engine(name).slow, language_settings(road.config, name)
     return road.run.step(
         f"model {name}",
         f"03-models/{name}",
@@ -46,27 +47,31 @@ def fit_one(road: Road, name: str) -> Step[ChoiceModel]:
     )
 
 
-def language_settings(road: Road, name: str) -> LanguageSettings | ServedSettings:
+def language_settings(config: Config, name: str) -> LanguageSettings | ServedSettings:
     """The section a language model is set up by, with a server's address from the environment filled in."""
     if name != "api":
-        return road.config.llm
+        return config.llm
     from malles.llm.served import resolve
 
-    return resolve(road.config.api)
+    return resolve(config.api)
 
 
 def _fit(road: Road, name: str) -> ChoiceModel:
+    engine, options = find_engine(name, road.config.occasions.regime), language_settings(road.config, name)
+    if isinstance(engine, AlignedEngine) and isinstance(options, LanguageSettings) and options.adapter:
+        road.tell(f"reading {name}")
+        return engine.read(options, road.features("valid"))  # nothing is fitted: no training features
     train, valid = road.features("train"), road.features("valid")
     title = f"fitting {name}"
     road.tell(title)
     checkpoints = road.run.folder / "checkpoints" / name
-    fitted = find_engine(name, road.config.occasions.regime).fit(
+    fitted = engine.fit(
         train,
         valid,
         category_groups(road.catalogue)[train.occasions.category],
         seed=road.config.models.seed,
         tell=lambda done, total: road.tell(title, done, total),
-        options=language_settings(road, name),
+        options=options,
         folder=checkpoints,
     )
     remove(checkpoints)

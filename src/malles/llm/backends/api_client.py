@@ -150,8 +150,7 @@ class ApiClient:
 
     def lose(self, problem: Unusable) -> str:
         """Count a prompt that stays without an answer; returns the sentence."""
-        self.usage.unusable += 1
-        self.usage.problems[problem.cause] = self.usage.problems.get(problem.cause, 0) + 1
+        self.usage.lose(problem.cause)
         return str(problem)
 
     # ---- asking ----
@@ -324,7 +323,8 @@ async def all_of(work: Sequence[Awaitable[T]]) -> list[T]:
 def unusable_server(server: str, problem: Unusable) -> ModelError:
     """The sentence for a server that gives nothing usable at the start."""
     return ModelError(
-        f"The model server {server} cannot be used ({problem}); start it, or check base_url and the network."
+        f"The model server {server} cannot be used ({problem}); start it, or set base_url ([api] base_url "
+        "in a configuration, else $OPENAI_BASE_URL) to where it listens."
     )
 
 

@@ -4,6 +4,7 @@ choice        −log P(chosen)                            the choice likelihood,
 close         −log σ(V_chosen − V_rival)                rival: the likeliest other alternative
 teacher       KL(teacher ‖ P)                           soft targets of a classical model, same prices
 response      KL(teacher' ‖ P') under changed prices    so the model answers a price as the teacher does
+change        Σ p (Δlog P − Δlog p)²                    p: the teacher; Δ from today to a changed price
 quantity      r − (units − 1) log r                     Poisson units beyond the first
 consistency   JS(P, P of a rewording)                   never between different prices
 attention     KL(A ‖ A*)                                decision rows' attention over fields, and a prior
