@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 from jaxtyping import Float
@@ -133,6 +134,8 @@ class ReportContent:
     """name, value, low, high: effects of scenarios as parts of the base world, for one picture."""
     surface: Surface | None = None
     decision: Decision | None = None
+    rules: Mapping[str, Any] | None = None
+    """What `malles rules` found: units with its front and sentence, utility with its copies."""
     extras: tuple[Extra, ...] = ()
     warnings: tuple[str, ...] = ()
     """What went wrong or is thin in this run."""

@@ -217,6 +217,32 @@ def _decision(c: ReportContent) -> Section | None:
     return Section("decision", "One customer, one decision", d.heading, tuple(blocks))
 
 
+def _rules(c: ReportContent) -> Section | None:
+    if c.rules is None:
+        return None
+    units, copies = c.rules["units"], c.rules["utility"]
+    front = pl.DataFrame(units["front"])
+    spoken = "; ".join(f"{r['nodes']} nodes {number(r['error'])}" for r in units["front"])
+    names = {"nodes": "Nodes", "error": "Deviance", "low": "from", "high": "to", "rule": "Rule"}
+    digits = dict.fromkeys(("error", "low", "high"), 4)
+    blocks: list[Block] = [
+        Text(units["sentence"], quote=True),
+        Figure(figures.draw_front(front), "Held-out error by complexity; bars are 95 % intervals.", spoken),
+        plain_table(front, "The front of rules for units", names, digits=digits),
+    ]
+    if copies:
+        shown = {
+            "nodes": "Nodes",
+            "variance_share": "Variance",
+            "agreement": "Same first choice",
+            "rule": "Rule",
+        }
+        caption = f"Copies of {copies[0]['model']} as a weighted sum"
+        blocks.append(plain_table(pl.DataFrame(copies), caption, shown))
+    lead = "Formulas short enough to remember, and what their shortness costs."
+    return Section("rules", "Short rules", lead, tuple(blocks))
+
+
 def _extras(c: ReportContent) -> Section | None:
     if not c.extras:
         return None
@@ -247,6 +273,7 @@ SECTIONS: dict[str, Callable[[ReportContent], Section | None]] = {
     "price": price_section,
     "what-if": what_if_section,
     "decision": _decision,
+    "rules": _rules,
     "extras": _extras,
     "limits": _limits,
 }

@@ -108,17 +108,22 @@ def grow_laws(
     loss: Loss,
     *,
     most: int = 4,
+    first: Sequence[str] = (),
 ) -> list[PowerLaw]:
     """Laws of 1, 2, ... inputs: each time the input enters whose score test is strongest.
 
         score = (z' r)^2 / z' W z,   z the input's derivative less what the law already explains
 
-    Each is fitted without and with a constant. Inputs that bring nothing end the search.
+    Inputs named in `first` stand in every law, for example a price whose response is wanted.
+    Each law is fitted without and with a constant. Inputs that bring nothing end the search.
     """
-    chosen: list[int] = []
+    chosen = [list(names).index(name) for name in first]
     found: list[PowerLaw] = []
     n = len(target)
     mean = np.full(n, float(target.mean()))
+    if chosen:
+        start = fit_power_law(logs[:, chosen], target, list(first), loss)
+        mean = np.maximum(start.factor * np.exp(np.clip(logs[:, chosen] @ start.exponent, -60, 60)), 1e-9)
     while len(chosen) < min(most, logs.shape[1]):
         weight = mean if loss is Loss.POISSON else np.ones(n) if loss is Loss.LOG else mean**2
         missed = (

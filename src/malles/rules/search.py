@@ -38,6 +38,8 @@ class RuleSearch:
     most_nodes: int = 15
     most_inputs: int = 4
     """Powers in one law."""
+    first: tuple[str, ...] = ()
+    """Inputs that stand in every law."""
     genetic: bool = True
     """Search beyond products of powers, where pyoperon is installed."""
     seeds: tuple[int, ...] = (1, 2, 3)
@@ -52,7 +54,13 @@ class RuleSearch:
     """Rows that laws are fitted on."""
 
     def find(
-        self, train: Rows, held: Rows, rng: np.random.Generator, *, conditions: Sequence[Condition] = ()
+        self,
+        train: Rows,
+        held: Rows,
+        rng: np.random.Generator,
+        *,
+        conditions: Sequence[Condition] = (),
+        proposals: Sequence[Expression] = (),
     ) -> RuleFront:
         """Search for rules.
 
@@ -61,6 +69,7 @@ class RuleSearch:
             held: rows for the reported error.
             rng: draws the fifth and the rows.
             conditions: what a rule must not break.
+            proposals: trees that theory suggests; their constants are fitted.
 
         Raises:
             DataError: there are too few rows, targets are not finite and >= 0, or no input is positive.
@@ -74,6 +83,7 @@ class RuleSearch:
             raise DataError("A rule needs at least one input that is positive in every row, got none.")
         with_zeros = bool((train.target == 0).mean() > 0.01)
         candidates = self._hurdle(fitting, powers) if with_zeros else self._laws(fitting, powers)
+        candidates += [(refine(e, fitting, self.loss, steps=30), "proposal") for e in proposals]
         notes = []
         if self.genetic and is_installed():
             candidates += self._evolved(fitting, powers, candidates, rng, with_zeros=with_zeros)
@@ -98,7 +108,7 @@ class RuleSearch:
 
     def _laws(self, rows: Rows, powers: list[str]) -> list[tuple[Expression, str]]:
         logs = _logs(rows, powers)
-        laws = grow_laws(logs, rows.target, powers, self.loss, most=self.most_inputs)
+        laws = grow_laws(logs, rows.target, powers, self.loss, most=self.most_inputs, first=self.first)
         if self.loss is not Loss.POISSON and rows.target.min() > 0 and len(powers) <= 8:
             laws.append(find_law(logs, rows.target, powers))
         return [(law.expression(), "power law") for law in laws]

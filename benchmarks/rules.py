@@ -1,0 +1,163 @@
+"""Short rules: laws recovered from noisy data, and a rule for units beside LightGBM and the units head.
+
+    python benchmarks/rules.py laws [--seeds 10] [--rows 2000]
+    python benchmarks/rules.py units [--occasions 60000] [--seed 1]
+
+`laws`: 5 % noise and an input that does nothing. The law `a*b/p^1.5`, and `max(0, a*b/p^1.5 - 1)` with the
+noise in percent or added before the cut. Exact: the right inputs, every exponent within 0.01.
+
+`units`: Complete Journey, units given a purchase, fitted on weeks 9 to 40, scored on weeks 41 to 44 with
+household-clustered intervals. What-if: every price times 0.9 and 1.1, features built anew, mean units by
+category (at least 30 purchases) of the rule against the units head.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from time import process_time
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+from malles.baselines.quantity import BoostedQuantity, HistoricalMean
+from malles.choice.quantity import point_of_mean
+from malles.data.loading import load_dataset
+from malles.evaluation.comparison import compare_units
+from malles.head.quantity import QuantitySettings
+from malles.occasions.build import build_occasions
+from malles.occasions.catalogue import build_catalogue
+from malles.occasions.splits import build_split
+from malles.profiles.quantity import QuantityProfiles, chosen_only
+from malles.rules.expression import evaluate
+from malles.rules.front import Rows
+from malles.rules.power_law import Loss, PowerLaw
+from malles.rules.printing import describe_rule, format_rule
+from malles.rules.search import RuleSearch, exact_law
+from malles.stages.unit_rules import MEANING, compare_what_if, price_condition, unit_rows
+from malles.vocabulary import ChoiceData
+
+TRUTH = {"a": 1.0, "b": 1.0, "p": -1.5}
+NOISE = 0.05
+
+
+def draw_law(seed: int, rows: int, kind: str) -> Rows:
+    """Inputs a, b, p and an idle one, log-normal with spread 0.4, and the target of one kind of noise."""
+    rng = np.random.default_rng(seed)
+    logs = rng.normal(0, 0.4, (rows, 4))
+    clean = np.exp(logs[:, 0] + logs[:, 1] - 1.5 * logs[:, 2])
+    noise = NOISE * rng.normal(size=rows)
+    target = {
+        "product": clean * (1 + noise),
+        "threshold, noise in percent": np.maximum(0, clean - 1) * (1 + noise),
+        "threshold, noise before the cut": np.maximum(0, clean - 1 + clean.std() * noise),
+    }[kind]
+    return Rows({n: np.exp(logs[:, i]) for i, n in enumerate(("a", "b", "p", "idle"))}, target)
+
+
+def is_exact(law: PowerLaw) -> bool:
+    """The right inputs, each exponent within 0.01."""
+    found = dict(zip(law.names, law.exponent, strict=True))
+    return found.keys() == TRUTH.keys() and all(abs(found[n] - e) <= 0.01 for n, e in TRUTH.items())
+
+
+def recover(seeds: int, rows: int) -> dict[str, Any]:
+    """How often each law is found exactly."""
+    out: dict[str, Any] = {}
+    for kind in ("product", "threshold, noise in percent", "threshold, noise before the cut"):
+        began = process_time()
+        laws = [exact_law(draw_law(seed, rows, kind)) for seed in range(seeds)]
+        out[kind] = {
+            "exact": f"{sum(map(is_exact, laws))} of {seeds}",
+            "laws": [format_rule(law.expression(), 4) for law in laws],
+            "processor_seconds": round(process_time() - began, 2),
+        }
+    return out
+
+
+def explain_units(occasions: int, seed: int, draws: int) -> dict[str, Any]:
+    """The rule for units, its scores beside the others' and its what-if beside the units head's."""
+    rng = np.random.default_rng(seed)
+    catalogue = build_catalogue(load_dataset("complete_journey"), fit_until_week=40)
+    cold = build_split(catalogue)
+    profiles = QuantityProfiles(catalogue)
+
+    def bought(weeks: tuple[int, int], most: int | None) -> ChoiceData:
+        found = build_occasions(catalogue, None, weeks, ~cold.cold_customer, ~cold.cold_category).occasions
+        found = found.take(np.flatnonzero((found.chosen > 0) & (found.units > 0)))
+        if most is not None and most < len(found):
+            found = found.take(np.sort(rng.choice(len(found), most, replace=False)))
+        return profiles.build(chosen_only(found))
+
+    train, valid = bought((9, 40), occasions), bought((41, 44), None)
+    held = unit_rows(valid, capped=False)
+    condition = price_condition(profiles, bought((37, 40), None))
+    answers, fronts = {}, {}
+    models = {
+        "item mean": HistoricalMean("item_mean").fit(train),
+        "customer-item mean": HistoricalMean("customer_item_mean").fit(train),
+        "LightGBM Poisson": BoostedQuantity(seed=seed).fit(train),
+        "units head": QuantitySettings(seed=seed).fit(train),
+    }
+    for name, model in models.items():
+        answers[name] = tuple(np.asarray(part)[:, 1] for part in model.predict(valid))
+    for name, first in (("rule", ()), ("rule with price", ("price_ratio",))):
+        search = RuleSearch(Loss.POISSON, floor=1.0, first=first)
+        wanted = (condition,) if first else ()
+        fronts[name] = search.find(unit_rows(train, capped=True), held, rng, conditions=wanted)
+        mean = np.maximum(evaluate(fronts[name].best.expression, held.inputs), 1.0)
+        answers[name] = (mean, point_of_mean(mean))
+    table = compare_units(
+        answers, valid.occasions.units, valid.occasions.customer, "LightGBM Poisson", rng, draws=draws
+    ).to_dict()
+    return {
+        "purchases": {"fitted": len(train.occasions), "scored": len(valid.occasions)},
+        "scores": [s for s in table["scores"] if s["metric"] == "units_deviance_loss"],
+        "differences": [d for d in table["differences"] if d["metric"] == "units_deviance_loss"],
+        "rules": {
+            name: {
+                "formula": format_rule(front.best.expression, 3),
+                "sentence": describe_rule(front.best.expression, "Units", MEANING),
+                "nodes": front.best.complexity,
+                "front": [[r.complexity, round(r.error, 4), str(r)] for r in front.rules],
+                "refused": len(front.refused),
+                "what_if": [
+                    asdict(match)
+                    for match in compare_what_if(
+                        front.best.expression, profiles, valid,
+                        lambda d: np.asarray(models["units head"].predict(d)[0])[:, 1].astype(np.float64),
+                    )
+                ],
+            }
+            for name, front in fronts.items()
+        },
+        "processor_seconds": round(process_time(), 1),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Measure one part."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", choices=["laws", "units"])
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--rows", type=int, default=2_000)
+    parser.add_argument("--occasions", type=int, default=60_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--draws", type=int, default=500)
+    asked = parser.parse_args()
+    found = (
+        recover(asked.seeds, asked.rows)
+        if asked.part == "laws"
+        else explain_units(asked.occasions, asked.seed, asked.draws)
+    )
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
