@@ -9,6 +9,10 @@ before the one that it predicts. Prints log-loss (paired), promotion response, a
 distances over the sampling floor by category, category-week and product, with paired household intervals.
 Models are kept in runs/benchmark-models; fitting one takes about two processor-minutes. `--test` is to be run
 once per closing note.
+
+`--placebo` draws every choice from the head itself, so that nothing drifts and there is nothing to gain: what
+"followed week by week" still takes off the excess of pooled weeks is mechanical (it corrects in one judged
+week what was missed in the one before), and is to be taken off its gain on the real choices.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from dataclasses import replace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -49,6 +54,7 @@ def main() -> None:
     parser.add_argument("--fit-until", type=int, default=36, choices=[36, 40])
     parser.add_argument("--test", action="store_true")
     parser.add_argument("--lightgbm", action="store_true")
+    parser.add_argument("--placebo", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--draws", type=int, default=300)
     asked = parser.parse_args()
@@ -63,10 +69,14 @@ def main() -> None:
     store = FeatureStore(catalogue)
     names = ["head", *(["lightgbm"] if asked.lightgbm else [])]
     raw = {name: predict(catalogue, store, name, fit_until, o, asked.seed) for name in names}
+    if asked.placebo:
+        o = draw_choices(raw["head"], o, np.random.default_rng([asked.seed, 9]))
     late = np.flatnonzero(o.week >= judged[0])
     products = catalogue.products
     family = product_families(products.category, products.size)
-    answers, weights, notes = calibrate(raw["head"], o, late, judged[0], family, catalogue)
+    answers, weights, notes = calibrate(
+        raw["head"], o, late, judged[0], family, catalogue, placebo=asked.placebo
+    )
     answers |= {name: p[late] for name, p in raw.items() if name != "head"}
     print(json.dumps({
         "fitted until": fit_until, "judged": judged, "occasions": len(late), **notes,
@@ -86,9 +96,17 @@ def predict(
     return np.concatenate(parts)
 
 
+def draw_choices(p: np.ndarray, o: Occasions, rng: np.random.Generator) -> Occasions:
+    """The same occasions with choices drawn from the probabilities."""
+    run = np.cumsum(np.where(o.available, p, 0), axis=1)
+    chosen = (rng.random((len(o), 1)) * run[:, -1:] >= run).sum(axis=1)
+    return replace(o, chosen=chosen.astype(np.int16))
+
+
 def calibrate(
-    p: np.ndarray, o: Occasions, late: np.ndarray, judged_from: int, family: np.ndarray, catalogue: Catalogue
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, object]]:
+    p: np.ndarray, o: Occasions, late: np.ndarray, judged_from: int, family: np.ndarray, catalogue: Catalogue,
+    *, placebo: bool,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, object]]:  # fmt: skip
     """Every map applied to the judged occasions, the weights of those reweighted, and what the fits said."""
     shown = o.take(late)
     q, there, product = p[late], shown.available, shown.product
@@ -103,7 +121,7 @@ def calibrate(
         penalty = select_penalty(*given, e.product, e.week, groups=len(family)).penalty
         fixed = fit_share_map(*given, e.product, groups=len(family), penalty=penalty)
         choice = select_prior(*given, e.product, e.week, family=family)
-        prior = choice.prior
+        prior = DriftPrior() if placebo else choice.prior
         balance, households = household_weights(p[early], e, catalogue)
         counts = np.ones(len(catalogue.customer_key))
         counts[households] = balance.weight * len(households)

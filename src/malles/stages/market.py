@@ -32,6 +32,7 @@ from malles.profiles.features import build_features
 from malles.profiles.incidence import build_purchases
 from malles.profiles.incidence_shelves import shelves_by_week
 from malles.road import Road
+from malles.stages.calibrated_scores import score_calibration
 from malles.stages.choice_drift import calibrated, follow_choices
 from malles.stages.occasions import occasion_rules
 from malles.stages.transactions import read_plain, write_plain
@@ -200,6 +201,7 @@ def simulate_market(road: Road) -> None:
             *([road.steps["drift"]] if settings.calibration.choice else []),
         ], **common,
     )  # fmt: skip
+    score_calibration(road)
 
 
 def _fit(road: Road) -> FittedIncidence:

@@ -14,6 +14,7 @@ from malles.records.schema import TABLES
 from malles.report.content import LANGUAGE_TITLE, Decision, Extra, ImportSummary, ReportContent, WhatIf
 from malles.report.page import render_page
 from malles.road import Road
+from malles.stages.calibrated_scores import calibration_frame
 from malles.stages.language import language_frame
 from malles.store import Manifest, load_manifest, write_whole
 
@@ -87,7 +88,7 @@ def load_content(folder: Path) -> ReportContent:
         what_if=_what_if(what_if),
         effects=_effects(what_if),
         decision=_decision(decision),
-        extras=(*_language(folder), _totals(market), _mean_field(market)),
+        extras=(*_language(folder), _totals(market), _mean_field(market), *_calibration(folder)),
     )
 
 
@@ -294,6 +295,22 @@ def _mean_field(market: dict[str, Any]) -> Extra:
         pl.DataFrame(market["mean_field"]),
         f"{market['reaction']['sentence']}, estimated on customers that no model was fitted on. A week "
         "solves the shares that customers see against the shares they make.",
+    )
+
+
+def _calibration(folder: Path) -> list[Extra]:
+    """What following product shares made better and worse, if the run did."""
+    if not (folder / "06-calibrated-scores.json").is_file():
+        return []
+    rows = _read(folder, "06-calibrated-scores")
+    note = (
+        "The market's choice model before and after its product shares were followed week by week, each week "
+        "from the weeks before it; differences are paired by household, those of promotion response are not. "
+        "Part of the gains in pooled weeks (category, product) is mechanical, as a week corrects another; "
+        "log-loss and category-weeks are not flattered."
+    )
+    return (
+        [Extra("Calibration: what got better, what got worse", calibration_frame(rows), note)] if rows else []
     )
 
 
