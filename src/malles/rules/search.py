@@ -46,8 +46,8 @@ class RuleSearch:
     """One genetic search each."""
     evaluations: int = 60_000
     """Formulas tried by one genetic search."""
-    allowance: float = 0.01
-    """The simplest rule is taken whose error exceeds the least by at most this share."""
+    allowance: float = 0.0
+    """The simplest rule is taken whose error exceeds the least by at most this share; 0: the best of all."""
     floor: float | None = None
     """Forecasts below this are raised to it, for example 1 unit where a purchase is given."""
     most_rows: int = 60_000

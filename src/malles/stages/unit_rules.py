@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,9 @@ from malles.vocabulary import ChoiceData
 
 FEWEST = 30
 """Purchases of a category for its mean units to count as a cell."""
+
+PRICES = ("price", "price_ratio")
+"""Inputs that a price change moves; the others tell of the past."""
 
 MEANING = {
     "price": "the price",
@@ -71,9 +74,14 @@ class WhatIfMatch:
     multiplier: float
     cells: int
     same_sign: float
-    """Share of cells in which both move units the same way."""
+    """Share of cells in which both move units the same way; the rule's history stays as it is."""
     rule_size: float
-    """Median relative change of units by the rule."""
+    """Median relative change of units by the rule when its price inputs alone move."""
+    same_sign_rebuilt: float
+    """Share of cells with the same sign where the rule's means of the past are also looked up at the new
+    price, as the engine's are."""
+    rebuilt_size: float
+    """Median relative change of units by the rule then."""
     engine_size: float
     """Median relative change of units by the engine."""
 
@@ -88,19 +96,22 @@ def compare_what_if(
     """How the rule's what-if agrees with an engine's, price change by price change."""
     cell = data.occasions.category[training_rows(data)[0]]
 
-    def respond(answer: Callable[[ChoiceData], ndarray], changed: ChoiceData) -> ndarray:
-        return _relative(answer(data), answer(changed), cell)
+    today = unit_rows(data, capped=True).inputs
 
-    def by_rule(d: ChoiceData) -> ndarray:
-        return np.asarray(np.maximum(evaluate(rule, unit_rows(d, capped=True).inputs), 1.0))
+    def by_rule(inputs: Mapping[str, ndarray]) -> ndarray:
+        return np.asarray(np.maximum(evaluate(rule, inputs), 1.0))
 
     found = []
     for multiplier in multipliers:
         changed = at_prices(profiles, data, multiplier)
-        mine, theirs = respond(by_rule, changed), respond(engine, changed)
-        same = float(np.mean(np.sign(mine) == np.sign(theirs)))
+        later = unit_rows(changed, capped=True).inputs
+        alone = {**today, **{name: later[name] for name in PRICES}}
+        theirs = _relative(engine(data), engine(changed), cell)
+        mine = [_relative(by_rule(today), by_rule(world), cell) for world in (alone, later)]
+        same = [float(np.mean(np.sign(m) == np.sign(theirs))) for m in mine]
+        size = [float(np.median(m)) for m in (*mine, theirs)]
         found.append(
-            WhatIfMatch(multiplier, len(mine), same, float(np.median(mine)), float(np.median(theirs)))
+            WhatIfMatch(multiplier, len(theirs), same[0], size[0], same[1], size[1], engine_size=size[2])
         )
     return found
 
