@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 FULL ?=
 BIN := $(VENV)/bin
 
-.PHONY: setup check test test-all demo bench docs clean
+.PHONY: setup check test test-all demo bench bench-peers docs clean
 
 setup:
 	@VENV='$(VENV)' PYTHON='$(PYTHON)' TORCH_INDEX='$(TORCH_INDEX)' sh scripts/setup.sh
@@ -32,6 +32,10 @@ demo: setup
 bench: setup
 	$(BIN)/malles bench choice
 	@set -e; for file in benchmarks/*.py; do [ -e "$$file" ] || continue; echo "== $$file"; $(BIN)/python "$$file"; done
+
+bench-peers: setup
+	sh scripts/setup_peers.sh .peers
+	$(BIN)/python benchmarks/population.py --peers .peers
 
 docs: setup
 	$(BIN)/python scripts/write_cli_docs.py
