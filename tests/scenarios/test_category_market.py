@@ -10,6 +10,7 @@ from malles.profiles.incidence import FEATURE_NAMES, Shelf, build_purchases
 from malles.scenarios.category_market import CategoryMarket, build_category_market, build_decide
 from malles.scenarios.changes import Delist, Display, PriceChange, Scenario
 from malles.scenarios.counterfactual import compare_worlds
+from malles.scenarios.shelf_changes import Enter
 from malles.vocabulary import Lines, Occasions
 
 CATEGORY = np.zeros(3, np.int32)
@@ -111,6 +112,27 @@ def test_where_the_units_come_from_are_parts_of_one(scenario):
     parts = [e.value for e in found.diversion.values()]
     assert sum(parts) == pytest.approx(1.0)
     assert min(parts) > -1e-9
+
+
+def test_a_product_that_enters_takes_from_the_others_and_from_nowhere_else():
+    """It stands on no shelf of the base world, so its units are the change, and the parts are one."""
+    m = market()
+    enters = Scenario("new", (Enter(3, 0.5),))
+    found = compare_worlds(
+        m.occasions, enters, build_decide(m, WORLD, DECIDERS), product=3, seed=1, weight=m.weight, draws=20
+    )
+    assert found.units.base == 0
+    assert found.units.scenario == found.units.change.value > 0
+    assert sum(part.value for part in found.diversion.values()) == pytest.approx(1.0)
+    assert all(change.value <= 0 for change in found.sources.values())
+    assert len(found.sources) == 3
+
+
+def test_a_scenario_that_empties_the_shelf_is_refused():
+    m = market()
+    nothing = Scenario("nothing", (Delist(0), Delist(1), Delist(2)))
+    with pytest.raises(OccasionError, match="60 of 60 occasions without any product"):
+        compare_worlds(m.occasions, nothing, build_decide(m, WORLD, DECIDERS), product=0, seed=1, draws=20)
 
 
 def test_occasions_of_another_market_are_refused():

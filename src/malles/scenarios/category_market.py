@@ -16,7 +16,7 @@ from malles.population.kernels import sample_systematic
 from malles.population.simulation import Deciders, Trips, TripSource, World, simulate_trips, slate_occasions
 from malles.profiles.incidence import History, Shelf, build_market, describe_trips, redescribe_shelves
 from malles.scenarios.counterfactual import Decide, Demand
-from malles.vocabulary import Occasions
+from malles.vocabulary import PADDING, Occasions
 
 Units = Callable[[Occasions], Float[ndarray, "occasion alternative"]]
 """Expected units of each alternative, given that it is bought."""
@@ -170,8 +170,14 @@ def build_decide(
             return Demand(buy, other, probability, each[:, 1:], each[:, 0])
         buy0, other0, probability0, each0 = before
         base = market.occasions
-        same = (occasions.product == base.product) & (occasions.price == base.price)
-        same &= (occasions.list_price == base.list_price) & (occasions.promotion == base.promotion)
+        more = occasions.shape[1] - base.shape[1]  # columns of products that enter
+        probability0, each0 = (np.pad(table, ((0, 0), (0, more))) for table in (probability0, each0))
+        same = np.zeros(occasions.shape, bool)
+        known = same[:, : base.shape[1]]
+        known[:] = True
+        for name in ("product", "price", "list_price", "promotion"):
+            known &= getattr(occasions, name)[:, : base.shape[1]] == getattr(base, name)
+        same[:, base.shape[1] :] = occasions.product[:, base.shape[1] :] == PADDING
         touched = ~same.all(1)
         old = np.maximum(np.where(same, probability0, 0).sum(1), 1e-6)
         new = np.maximum(np.where(same, probability, 0).sum(1), 1e-6)

@@ -27,9 +27,10 @@ class Change(Protocol):
         ...
 
 
-def _cells(
+def changed_cells(
     occasions: Occasions, product: int, weeks: tuple[int, ...] | None, stores: tuple[int, ...] | None
 ) -> Bool[ndarray, "occasion alternative"]:
+    """Where `product` stands in the weeks and stores of a change; None = everywhere, always."""
     rows = np.ones(len(occasions), bool)
     if weeks is not None:
         rows &= np.isin(occasions.week, weeks)
@@ -61,7 +62,7 @@ class PriceChange:
 
     def apply(self, occasions: Occasions) -> Occasions:
         """The occasions with the new price; a list price below it rises with it."""
-        cells = _cells(occasions, self.product, self.weeks, self.stores)
+        cells = changed_cells(occasions, self.product, self.weeks, self.stores)
         if self.relative is not None:
             new = occasions.price * np.float32(1 + self.relative)
         else:
@@ -100,7 +101,7 @@ class Mailer:
 
 
 def _announce(occasions: Occasions, change: Display | Mailer, bit: Promotion) -> Occasions:
-    cells = _cells(occasions, change.product, change.weeks, change.stores)
+    cells = changed_cells(occasions, change.product, change.weeks, change.stores)
     value = np.uint8(int(bit))
     new = occasions.promotion | value if change.on else occasions.promotion & np.uint8(255 - int(value))
     return replace(occasions, promotion=np.where(cells, new, occasions.promotion).astype(np.uint8))
@@ -116,7 +117,7 @@ class Delist:
 
     def apply(self, occasions: Occasions) -> Occasions:
         """The occasions without the product; its column becomes padding, so that shapes stay."""
-        cells = _cells(occasions, self.product, self.weeks, self.stores)
+        cells = changed_cells(occasions, self.product, self.weeks, self.stores)
         return replace(
             occasions,
             product=np.where(cells, np.int32(PADDING), occasions.product),

@@ -21,6 +21,7 @@ from numpy import ndarray
 from malles.errors import OccasionError
 from malles.population.kernels import choose, draw_units, uniform
 from malles.scenarios.changes import PriceChange, Scenario
+from malles.scenarios.conflicts import require_consistent, require_shelves
 from malles.vocabulary import Occasions
 
 
@@ -118,20 +119,27 @@ def compare_worlds(
         weight: how many trips each occasion stands for; default 1.
         draws: resamples, >= 20.
         most_sources: products listed by name in `sources`.
+
+    Raises:
+        ConfigError: two changes contradict each other.
+        OccasionError: a shelf is left empty, a price is not above zero, or no shelf of either world carries
+            the product.
     """
-    if not (occasions.product == product).any():
+    require_consistent(scenario.changes)
+    after = scenario.apply(occasions)
+    require_shelves(after)
+    if not ((occasions.product == product).any() or (after.product == product).any()):
         raise OccasionError(
             f"product {product} is on the shelf of none of the {len(occasions)} occasions; choose one of "
             f"{np.unique(occasions.product[occasions.product >= 0])[:5].tolist()} ..."
         )
     w = np.ones(len(occasions)) if weight is None else np.asarray(weight, float)
-    after = scenario.apply(occasions)
     worlds = (_World(occasions, decide(occasions), w, product), _World(after, decide(after), w, product))
     customers, household = np.unique(occasions.customer, return_inverse=True)
     rng = np.random.default_rng(seed)
     expected = [world.by_household(household, len(customers)) for world in worlds]
     totals = [world.sum(0) for world in expected]
-    codes = np.unique(np.concatenate([occasions.product[occasions.product >= 0], [product]]))
+    codes = np.unique(np.concatenate([o.product[o.product >= 0] for o in (occasions, after)]))
     by_product = [world.by_product(household, len(customers), codes) for world in worlds]
     alone, noisy, sources = [], [], []
     for draw in range(draws):
