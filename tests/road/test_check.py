@@ -128,7 +128,7 @@ def test_the_settings_of_a_server_are_checked(monkeypatch):
 
 
 def test_an_adapter_that_is_read_needs_no_features_of_training_occasions(monkeypatch):
-    asked, read = [], FittedRandom(outside_share=0.0)
+    asked, read = [], FittedRandom(outside_share=0.0, other_share=0.0)
     road = Road.__new__(Road)
     road.config, road.tell = build_config({"llm": {"adapter": "shipped"}}), be_silent
     monkeypatch.setattr(Road, "features", lambda self, part: asked.append(part))
