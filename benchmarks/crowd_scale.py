@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from malles.journal import open_run
 from malles.population.crowd_market import build_example
 from malles.scale.crews import Crew, OneProcess, Processes
@@ -61,6 +63,29 @@ def measure(customers: int, weeks: int, workers: int, keep: Path | None) -> dict
     }
 
 
+def exponentials_per_second() -> float:
+    """The bound: the kernels' own exponential on numbers that stay in the nearest cache, and nothing else."""
+    from numba import njit
+
+    from malles.population.crowd_kernels import _exp
+
+    @njit
+    def run(v: Any, out: Any, times: int) -> None:
+        for _ in range(times):
+            for i in range(len(v)):
+                out[i] = _exp(v[i])
+            v[0] = out[1]  # each pass needs the one before
+
+    v, out = np.linspace(-3, 3, 4096).astype(np.float32), np.empty(4096, np.float32)
+    run(v, out, 10)
+    best = 0.0
+    for _ in range(5):
+        began = time.process_time()
+        run(v, out, 20_000)
+        best = max(best, 20_000 * 4096 / (time.process_time() - began))
+    return best
+
+
 def _processor() -> float:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(u.ru_utime + u.ru_stime for u in used)
@@ -75,8 +100,14 @@ def main() -> None:
     parser.add_argument("--weeks", type=int, default=52)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--bound", action="store_true", help="exponentials per second, and end")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.bound:
+        print(
+            json.dumps({"million_exponentials_per_processor_second": round(exponentials_per_second() / 1e6)})
+        )
+        return
     if asked.one:
         print(json.dumps(measure(asked.customers[0], asked.weeks, asked.workers, asked.keep)))
         return

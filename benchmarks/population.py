@@ -17,7 +17,7 @@ All engines begin in the same state, float32, one thread. They draw from differe
 (units of the last step) agrees up to luck: at 10^6 customers after 1 + 5 steps 2.576 million (numpy) and
 2.577 million (torch). Ours draws by inverse distribution function: the same law as the largest U. Each engine
 runs in a process of its own, so that memory is its own; processor time is compared, because the machine may
-be busy with other things. Growth per step is resident memory after the last step less after the first timed one.
+be busy with other things. Growth per step is by resident memory, from the first timed step to the last.
 """
 
 from __future__ import annotations
