@@ -23,7 +23,10 @@ ASSETS = Path(__file__).parents[1] / "assets"
 
 
 def test_every_source_says_where_it_comes_from():
-    assert sorted(SOURCES) == ["complete_journey", "delimited", "online_retail", "scanner_panel", "synthetic"]
+    assert sorted(SOURCES) == [
+        *("casino", "complete_journey", "craigslist_bargain", "deal_or_no_deal", "delimited"),
+        *("online_retail", "scanner_panel", "synthetic"),
+    ]
     for name, source in SOURCES.items():
         assert source.name == name
         assert all((source.origin, source.licence, source.how, source.rows))

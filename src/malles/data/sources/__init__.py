@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from malles.data.sources import complete_journey, delimited, online_retail, scanner_panel, synthetic
+from malles.data.sources import (
+    casino,
+    complete_journey,
+    craigslist_bargain,
+    deal_or_no_deal,
+    delimited,
+    online_retail,
+    scanner_panel,
+    synthetic,
+)
 from malles.data.sources.source import Source
 
 SOURCES: dict[str, Source] = {
@@ -12,6 +21,9 @@ SOURCES: dict[str, Source] = {
         delimited.SOURCE,
         online_retail.SOURCE,
         scanner_panel.SOURCE,
+        craigslist_bargain.SOURCE,
+        deal_or_no_deal.SOURCE,
+        casino.SOURCE,
         synthetic.SOURCE,
     )
 }
