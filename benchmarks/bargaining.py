@@ -38,7 +38,7 @@ from malles.wholesale.bargaining.audits import (
 from malles.wholesale.bargaining.division import enumerate_divisions
 from malles.wholesale.bargaining.division_features import build_agreement_table, build_points_table
 from malles.wholesale.bargaining.division_play import DIVIDING, divide
-from malles.wholesale.bargaining.features import build_table, prices_said
+from malles.wholesale.bargaining.features import LISTED, build_table, prices_said
 from malles.wholesale.bargaining.human import fit_concessions
 from malles.wholesale.bargaining.limits import draw_sides, fit_limits, has_room
 from malles.wholesale.bargaining.models import (
@@ -260,14 +260,14 @@ class Bench:
         }
         for role in ("buyer", "seller"):
             first = np.array(
-                [next((s.share for s in x if s.role == role and s.share < 0.995), np.nan) for x in said]
+                [next((s.share for s in x if s.role == role and s.share < LISTED), np.nan) for x in said]
             )
-            known = np.isfinite(first)
+            known = np.isfinite(first) & (np.abs(first - price) > 1e-6)  # a first price that was not the deal
             slope = first_price_slope(first[known], price[known], ratio[known], self.rng())
             found[f"slope of the price on the first price of the {role}"] = {
                 **plain(slope), "deals": int(known.sum()),
             }  # fmt: skip
-        opener = [next((s.role for s in x if s.role == "buyer" or s.share < 0.995), "") for x in said]
+        opener = [next((s.role for s in x if s.role == "buyer" or s.share < LISTED), "") for x in said]
         known = np.array([bool(o) for o in opener])
         buyer = np.array([o == "buyer" for o in opener], float)[known]
         gap = first_price_slope(buyer, price[known], ratio[known], self.rng())
