@@ -73,7 +73,9 @@ def main() -> None:
     models = {}
     for name in asked.models:
         folder = SHIPPED / name if (SHIPPED / name).is_dir() else Path(name)
-        models[folder.name] = FittedAligned.load(folder, load)
+        models[folder.name if folder.parent == SHIPPED else folder.parts[-3]] = FittedAligned.load(
+            folder, load
+        )
     answers["head"] = np.asarray(load(SHIPPED / "complete_journey" / "skip").predict(valid))
     for name, model in models.items():
         began = process_time()

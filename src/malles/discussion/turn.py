@@ -16,8 +16,8 @@ from malles.discussion.roles import Role
 
 NOBODY = "none"
 """What a proposal to buy nothing names."""
-CLAIM = 60
-"""Characters of a claim: a turn fits into 48 tokens."""
+CLAIM = 40
+"""Characters of a claim, and no digits, which cost a token each: a turn fits into 48 tokens."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def turn_schema(case: Case, role: Role) -> dict[str, Any]:
         "additionalProperties": False,
         "required": ["claim", "evidence", "choice", "units"],
         "properties": {
-            "claim": {"type": "string", "maxLength": CLAIM, "pattern": "^[A-Za-z0-9 ,.%-]*$"},
+            "claim": {"type": "string", "maxLength": CLAIM, "pattern": "^[A-Za-z ,.-]*$"},
             "evidence": {
                 "type": "array", "maxItems": 2,
                 "items": {"type": "string", "enum": [fact.id for fact in role.facts(case)]},

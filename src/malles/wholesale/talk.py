@@ -1,0 +1,126 @@
+"""From an order file to cases of a discussion, and from its decisions back to an order within the budget.
+
+Every product is one case; the optimiser's plan is a fact that every role sees, and a bound on how far the
+talk may go. What the talks ask for together may exceed the budget or the shelf: then the optimiser fits it,
+taking the talked quantities as the most of each product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from malles.discussion.case import Case, Decision, Fact, Option
+from malles.discussion.rounds import Discussion
+from malles.wholesale.items import Item
+from malles.wholesale.order import OrderFile, ProductTable, build_item
+from malles.wholesale.plan import Plan, plan_orders
+
+TAKE = "A"
+"""The option of every case; the alternative is to buy nothing."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One product of the final order."""
+
+    name: str
+    proposed: int
+    """By the optimiser."""
+    talked: int
+    """After the discussion."""
+    ordered: int
+    """After budget and shelf."""
+    cost: float
+    """Per unit."""
+    end: str
+    """How the talk ended; '' without one."""
+    corrections: tuple[str, ...]
+
+
+def plan_file(order: OrderFile) -> tuple[list[Item], Plan]:
+    """The optimiser's answer to an order file."""
+    items = [build_item(product, order.order.weeks) for product in order.product]
+    return items, plan_orders(items, budget=order.order.budget, shelf=order.order.shelf)
+
+
+def build_cases(order: OrderFile, items: Sequence[Item], plan: Plan) -> list[Case]:
+    """One case per product."""
+    cases = []
+    for product, item, planned in zip(order.product, items, plan.orders, strict=True):
+        proposal = planned.units
+        room = order.talk.move * max(proposal, product.pack)
+        low = max(int(proposal - room), product.minimum if proposal else 0)
+        high = int(proposal + room)
+        if product.available is not None:
+            high = min(high, product.available)
+        cost = planned.cost
+        option = Option(
+            TAKE, product.name, cost=cost, suggested=proposal, low=min(low, high), high=high,
+            pack=product.pack, reservation=float("inf") if product.walk_away is None else product.walk_away,
+        )  # fmt: skip
+        budget = float("inf") if order.order.budget is None else order.order.budget
+        question = f"How many units of {product.name} should the dealer order?"
+        cases.append(
+            Case(product.name, question, tuple(facts_of(order, product, item, plan)), (option,), budget)
+        )
+    return cases
+
+
+def facts_of(order: OrderFile, product: ProductTable, item: Item, plan: Plan) -> list[Fact]:
+    """What is known of a product, by topic; ids in order."""
+    said: list[tuple[str, str]] = [
+        ("cost", ", ".join(f"{c:.2f} each from {at}" for at, c in product.cost)),
+        ("minimum order", f"{product.minimum} units, packs of {product.pack}"),
+        ("stock", f"{product.stock} at hand"),
+        ("sell-through", "sold by week: " + ", ".join(f"{u:g}" for u in product.sold[-6:])),
+        ("demand", f"{item.demand.mean:.0f} expected in {order.order.weeks:g} weeks, "
+                   f"{item.demand.quantile(0.1)} to {item.demand.quantile(0.9)} likely"),
+        ("history", f"sold at {product.price:.2f}"),
+    ]  # fmt: skip
+    if order.order.budget is not None:
+        said.append(("cash", f"{order.order.budget:.2f} for all products, {plan.spent:.2f} planned"))
+    for topic, text in (
+        ("returns", product.returns), ("reviews", product.reviews), ("promotion", product.promotion),
+        ("stock-out", product.stock_outs),
+    ):  # fmt: skip
+        if text:
+            said.append((topic, text))
+    proposal = next(o.units for o in plan.orders if o.name == product.name)
+    said.append(("proposal", f"the arithmetic says {proposal}"))
+    return [Fact(f"f{i}", topic, text) for i, (topic, text) in enumerate(said, 1)]
+
+
+def settle_order(
+    order: OrderFile, items: Sequence[Item], plan: Plan, talks: Sequence[Discussion] | None
+) -> list[Line]:
+    """The final order: the talked quantities, fitted into budget and shelf."""
+    decisions = [t.decision for t in talks] if talks is not None else [
+        Decision(TAKE if o.units else None, o.units) for o in plan.orders
+    ]  # fmt: skip
+    units = [d.units for d in decisions]
+    spent = sum(u * cost_at(item, u) for u, item in zip(units, items, strict=True))
+    room = sum(u * item.space for u, item in zip(units, items, strict=True))
+    budget, shelf = order.order.budget, order.order.shelf
+    final = units
+    if (budget is not None and spent > budget + 1e-9) or (shelf is not None and room > shelf + 1e-9):
+        capped = [
+            replace(item, most=u if item.most is None else min(u, item.most), least=min(item.least, u))
+            for item, u in zip(items, units, strict=True)
+        ]
+        final = [o.units for o in plan_orders(capped, budget=budget, shelf=shelf).orders]
+    lines = []
+    for k, (item, planned) in enumerate(zip(items, plan.orders, strict=True)):
+        end = talks[k].end if talks is not None else None
+        lines.append(
+            Line(
+                item.name, planned.units, units[k], final[k], cost_at(item, final[k]),
+                end.value if end is not None else "", decisions[k].corrections,
+            )
+        )  # fmt: skip
+    return lines
+
+
+def cost_at(item: Item, units: int) -> float:
+    """Unit cost of an order of so many units."""
+    return next(t.cost for t in reversed(item.tiers) if units >= t.least or t is item.tiers[0])

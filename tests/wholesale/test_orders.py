@@ -1,0 +1,118 @@
+"""Order files: one sentence for every mistake; planned, talked about within bounds, kept on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from malles.discussion.transcript import replay
+from malles.errors import ConfigError
+from malles.llm.backends.scripted import ScriptedBackend
+from malles.stages.negotiate import negotiate
+from malles.wholesale.order import load_order
+from malles.wholesale.talk import build_cases, plan_file, settle_order
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "order.toml"
+
+
+def written(tmp_path, text: str) -> Path:
+    path = tmp_path / "order.toml"
+    path.write_text(text)
+    return path
+
+
+JAM = '[[product]]\nname = "jam"\nprice = 3.0\ncost = [[0, 2.0]]\nsold = [9, 9, 9, 9]\n'
+
+
+def test_the_example_is_planned_within_its_budget():
+    order = load_order(EXAMPLE)
+    items, plan = plan_file(order)
+    assert len(items) == 3
+    assert 0 < plan.spent <= order.order.budget
+    jam = plan.orders[0]
+    assert jam.units % 6 == 0
+    assert jam.cost == 1.8  # the price break from 24 is worth it
+    lines = settle_order(order, items, plan, None)
+    assert [x.ordered for x in lines] == [o.units for o in plan.orders]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("stok = 3\n", "unknown setting 'product.0.stok'. Did you mean 'stock'"),
+        ("minimum = 9\navailable = 3\n", "jam: minimum 9 and available 3 contradict each other"),
+        ("stock = -1\n", "product.0.stock"),
+        ("pack = 0\n", "product.0.pack"),
+    ],
+)
+def test_a_mistake_is_named_in_one_sentence(tmp_path, change, said):
+    with pytest.raises(ConfigError) as caught:
+        load_order(written(tmp_path, JAM + change))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file_no_products_and_two_of_one_name_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="There is no order file"):
+        load_order(tmp_path / "nowhere.toml")
+    with pytest.raises(ConfigError, match="product"):
+        load_order(written(tmp_path, "[order]\nbudget = 1.0\n"))
+    with pytest.raises(ConfigError, match="'jam' stands there twice"):
+        load_order(written(tmp_path, JAM + JAM))
+
+
+def test_the_talk_may_only_move_within_its_bounds(tmp_path):
+    """A model that always asks for 99,999 gets a quarter more than the proposal, in whole packs."""
+
+    def write(conversation):
+        return json.dumps({"claim": "more!", "evidence": [], "choice": "A", "units": 99_999})
+
+    order = load_order(written(tmp_path, JAM))
+    found = negotiate(
+        order, tmp_path / "kept", speak=lambda: ScriptedBackend(write=write), tell=lambda *_: None
+    )
+    line = found["lines"][0]
+    assert line["proposed"] > 0
+    assert line["ordered"] == int(line["proposed"] * 1.25)
+    assert "can be had" in line["corrections"][0]
+    assert found["talk"]["roles"] == ["manufacturer", "service", "dealer"]
+    assert replay(tmp_path / "kept" / "transcript.jsonl")[0][0].decision.units == line["ordered"]
+    assert "jam," in (tmp_path / "kept" / "orders.csv").read_text()
+
+
+def test_what_the_talks_ask_for_together_is_fitted_into_the_budget(tmp_path):
+    text = "[order]\nbudget = 60.0\n[talk]\nmove = 1.0\n" + JAM + JAM.replace("jam", "tea")
+    order = load_order(written(tmp_path, text))
+
+    def write(conversation):
+        return json.dumps({"claim": "all of it", "evidence": [], "choice": "A", "units": 60})
+
+    found = negotiate(
+        order, tmp_path / "kept", speak=lambda: ScriptedBackend(write=write), tell=lambda *_: None
+    )
+    assert sum(x["talked"] * 2.0 for x in found["lines"]) > 60.0
+    assert found["spent"] <= 60.0
+
+
+def test_a_model_that_talks_nonsense_orders_nothing_and_is_counted(tmp_path):
+    order = load_order(written(tmp_path, JAM))
+    found = negotiate(
+        order,
+        tmp_path / "kept",
+        speak=lambda: ScriptedBackend(write=lambda c: "Nonsense."),
+        tell=lambda *_: None,
+    )
+    assert found["lines"][0]["ordered"] == 0
+    assert "nothing is ordered" in found["lines"][0]["end"]
+    assert found["talk"]["unreadable"] == 12
+
+
+def test_facts_are_those_of_the_file_and_every_role_sees_some():
+    order = load_order(EXAMPLE)
+    items, plan = plan_file(order)
+    cases = build_cases(order, items, plan)
+    assert [c.id for c in cases] == ["plum jam", "mint tea", "candle holder"]
+    topics = {f.topic for f in cases[0].facts}
+    assert {"cost", "stock", "demand", "proposal", "reviews", "stock-out", "promotion"} <= topics
