@@ -9,7 +9,7 @@ from malles.errors import UsageError
 from malles.population.crowd import bytes_per_customer
 
 PROCESS = 250_000_000
-"""Bytes of a worker without customers: Python, numpy, numba and polars (measured peaks of small crowds: 211 and 256 MB, customers included)."""
+"""Bytes of a worker without customers: Python, numpy, numba and polars (211 MB measured with 100,000)."""
 TRANSIENT = 100
 """Bytes per customer of one shard while it is built or written."""
 
