@@ -88,6 +88,7 @@ def load_content(folder: Path) -> ReportContent:
         what_if=_what_if(what_if),
         effects=_effects(what_if),
         decision=_decision(decision),
+        rules=_read(folder, "10-rules") if (folder / "10-rules.json").is_file() else None,
         extras=(*_language(folder), _totals(market), _mean_field(market), *_calibration(folder)),
     )
 

@@ -67,9 +67,8 @@ def fit_rules(root: Path, run: str, search: RuleSearch, seed: int, tell: Tell) -
     with write_whole(finished.folder / "10-rules.csv") as path:
         path.write_text(front_table(found["units"]), encoding="utf-8")
     if (finished.folder / "report.html").is_file():
-        content = replace(load_content(finished.folder), rules=found)
         with write_whole(finished.folder / "report.html") as path:
-            path.write_text(render_page(content), encoding="utf-8")
+            path.write_text(render_page(load_content(finished.folder)), encoding="utf-8")
     return found
 
 
