@@ -1,0 +1,151 @@
+"""Cases of a discussion from cases of resellers: eight candidates, and facts that each role sees a part of.
+
+manufacturer   price breaks that were paid, new products and best sellers
+service        what came back, what similar shops buy
+dealer         own orders of each product, time since the last one, usual units
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Integer
+from numpy import ndarray
+
+from malles.data.named_lines import NamedLines
+from malles.discussion.case import Case, Decision, Fact, Option
+from malles.wholesale.resellers.cases import POOL_WEEKS, ResellerCase
+from malles.wholesale.resellers.evidence import Evidence
+from malles.wholesale.resellers.methods import Ranked
+
+LETTERS = "ABCDEFGH"
+MOVE = 0.5
+"""Part of the suggested units that the talk may add or take away."""
+LARGE = 24
+"""Units from which a line counts as large when price breaks are looked for."""
+NEW_WEEKS = 8
+QUESTION = "Which product should the shop reorder first, and how many units?"
+
+
+@dataclass(frozen=True)
+class PriceBook:
+    """What was billed and what came back before a day."""
+
+    price: Float[ndarray, " product"]
+    """Median price of the 26 weeks before; nan where none."""
+    large_price: Float[ndarray, " product"]
+    """The same of lines of at least 24 units."""
+    returned: Float[ndarray, " product"]
+    """Units cancelled per unit sold, of the same weeks."""
+
+
+def build_price_book(lines: NamedLines, cancelled: tuple[ndarray, ndarray, ndarray], day: int) -> PriceBook:
+    """Prices and returns of the 26 weeks before a day.
+
+    Args:
+        lines: all lines.
+        cancelled: (product, day, units) of cancellations.
+        day: nothing of this day or later is looked at.
+    """
+    part = lines.take((lines.day < day) & (lines.day >= day - 7 * POOL_WEEKS))
+    products = len(lines.names)
+    product, when, units = cancelled
+    recent = (when < day) & (when >= day - 7 * POOL_WEEKS)
+    back = np.bincount(product[recent], units[recent], products)
+    sold = np.bincount(part.product, part.quantity, products)
+    large = part.take(part.quantity >= LARGE)
+    return PriceBook(
+        _median_price(part, products), _median_price(large, products), back / np.maximum(sold, 1)
+    )
+
+
+def build_talk_case(
+    case: ResellerCase,
+    rows: Integer[ndarray, " mine"],
+    evidence: Evidence,
+    ranked: Ranked,
+    suggested: Float[ndarray, " row"],
+    prices: PriceBook,
+    names: tuple[str, ...],
+) -> Case:
+    """One discussion: the eight candidates that a ranking puts first.
+
+    Args:
+        case: whose order it is; what was ordered is not looked at.
+        rows: rows of the case in `evidence`.
+        evidence: features of all cases.
+        ranked: the ranking that chooses the candidates.
+        suggested: units of every row of `evidence`.
+        prices: of the days before.
+        names: of products.
+    """
+    among = rows[evidence.candidate[rows]]
+    best = among[np.argsort(-ranked.score[among], kind="stable")[: len(LETTERS)]]
+    options = []
+    for letter, row in zip(LETTERS, best, strict=False):
+        product, units = int(evidence.product[row]), max(round(float(suggested[row])), 1)
+        cost = float(np.nan_to_num(prices.price[product]))
+        low, high = max(int(units * (1 - MOVE)), 1), max(int(np.ceil(units * (1 + MOVE))), 1)
+        options.append(Option(letter, names[product][:32], round(cost, 2), units, low, high))
+    facts = _facts(best, evidence, prices)
+    return Case(
+        f"{case.customer}/{case.day}", QUESTION, facts, tuple(options), about={"row": [int(r) for r in best]},
+    )  # fmt: skip
+
+
+def _facts(best: ndarray, evidence: Evidence, prices: PriceBook) -> tuple[Fact, ...]:
+    """Six facts with the same ids in every case, so that all cases share one grammar."""
+    product = evidence.product[best]
+
+    def of(name: str) -> ndarray:
+        return np.asarray(evidence.of(name)[best])
+
+    def listed(shown: ndarray, text: list[str], nothing: str) -> str:
+        said = [f"{LETTERS[k]} {text[k]}".strip() for k in np.flatnonzero(shown)]
+        return ", ".join(said) or nothing
+
+    small, large = prices.price[product], prices.large_price[product]
+    back = prices.returned[product]
+    broken = np.nan_to_num(large, nan=np.inf) < np.nan_to_num(small) * 0.97
+    blank = [""] * len(best)
+    new, strong = of("weeks_on_sale") < NEW_WEEKS, of("sold_4") >= np.sort(of("sold_4"))[-3:][0]
+    near = of("associates") >= np.sort(of("associates"))[-3:][0]
+    times, since = of("own_orders"), np.nan_to_num(of("weeks_since"))
+    known = times > 0
+    every = ~np.isnan(of("interval"))
+    gaps = [
+        f"{a:.0f} of {b:.0f}" if e else f"{a:.0f}"
+        for a, b, e in zip(since, of("interval"), every, strict=True)
+    ]
+    orders = f"of {int(of('orders')[0])} orders: "
+    said = (
+        ("price break", f"from {LARGE}: " + listed(broken, [f"at {p:.2f}" for p in large], "no cheaper")),
+        ("promotion", f"new: {listed(new, blank, 'none')}; best sellers: {listed(strong, blank, 'none')}"),
+        ("returns", listed(back > 0.005, [f"{100 * b:.0f}% back" for b in back], "none came back")),
+        ("demand", "similar shops also buy " + listed(near, blank, "nothing")),
+        ("history", orders + listed(known, [f"{n:.0f}x" for n in times], "none of these")),
+        ("stock", "weeks since and usual interval: " + listed(known, gaps, "none bought yet")),
+    )  # fmt: skip
+    return tuple(Fact(f"f{k}", topic, text) for k, (topic, text) in enumerate(said, 1))
+
+
+def apply_decisions(
+    ranked: Ranked, suggested: Float[ndarray, " row"], cases: list[Case], decisions: list[Decision]
+) -> Ranked:
+    """The ranking with every chosen option first and its units as decided; the rest as suggested."""
+    out = replace(ranked, score=ranked.score.copy(), units=np.maximum(suggested, 1.0))
+    top = float(ranked.score.max()) + 1
+    for case, decision in zip(cases, decisions, strict=True):
+        if decision.choice is not None:
+            row = case.about["row"][LETTERS.index(decision.choice)]
+            out.score[row], out.units[row] = top, decision.units
+    return out
+
+
+def _median_price(part: NamedLines, products: int) -> ndarray:
+    found = pl.DataFrame({"product": part.product, "price": part.price}).group_by("product").median()
+    out = np.full(products, np.nan)
+    out[found["product"].to_numpy()] = found["price"].to_numpy()
+    return out
