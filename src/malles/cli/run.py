@@ -64,7 +64,9 @@ def show_plan(config: Config, command: str) -> None:
 
     plan = check_config(config)
     print_json(config.model_dump(mode="json"))
-    ending = "nothing after the models" if command == "fit" else "scores, the market, a what-if and the report"
+    ending = (
+        "nothing after the models" if command == "fit" else "scores, the market, a what-if and the report"
+    )
     for sentence in (*plan, f"Then {ending}, in a new folder {config.run.root / config.run.name}-N"):
         typer.echo(f"{sentence}.", err=True)
     typer.echo("Nothing was computed, no server was asked, and no folder was made.", err=True)

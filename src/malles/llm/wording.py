@@ -143,7 +143,9 @@ class ChoicePrompts:
         """The name without the words that the opening said already; numbers tell products apart and stay."""
         products = self.catalogue.products
         spoken = set(clean_name(self._category(row), 200).replace("|", " ").split())
-        words = [w for w in clean_name(str(products.text[code]), 200).split() if has_digit(w) or w not in spoken]
+        words = [
+            w for w in clean_name(str(products.text[code]), 200).split() if has_digit(w) or w not in spoken
+        ]
         name = " ".join(words).replace("private label", "store brand")[:MOST_NAME].strip()
         return ((Field.NAME, f" {name}"),) if name else ()
 
