@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from malles.llm import half_kernels
+from malles.llm.lanes import WIDTH
+from malles.llm.row_kernels import normalise as normalise_rows
 
 GATED = {"LlamaMLP", "Qwen2MLP", "Qwen3MLP", "MistralMLP"}
 """Layers that compute down(silu(gate(x)) * up(x))."""
@@ -58,7 +59,7 @@ def _forward(module: Any) -> Any:
     def normalise(x: torch.Tensor) -> torch.Tensor:
         if _scoring(x):
             out = torch.empty_like(x)
-            half_kernels.normalise(_bits(x), wide, epsilon, _bits(out))
+            normalise_rows(_bits(x), wide, epsilon, _bits(out))
             return out
         return _Normalise.apply(x, weight.detach(), epsilon)  # type: ignore[no-untyped-call, no-any-return]
 
@@ -79,7 +80,8 @@ def _gated(module: Any) -> Any:
 
 def _scoring(x: torch.Tensor) -> bool:
     """Whether no gradient is asked for and the numbers are ones the kernels know."""
-    return not torch.is_grad_enabled() and x.dtype == torch.bfloat16 and x.is_contiguous()
+    fits = x.is_contiguous() and x.shape[-1] % WIDTH == 0
+    return not torch.is_grad_enabled() and x.dtype == torch.bfloat16 and fits
 
 
 def _bits(x: torch.Tensor) -> Any:

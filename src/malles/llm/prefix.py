@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from malles.llm.encoding import Encoded, allowed, collate
+from malles.llm.encoding import Batch, Encoded, allowed, collate
+from malles.llm.packed import Earlier
+from malles.llm.packing import pack
 
 if TYPE_CHECKING:
     from malles.llm.reader import Reader
@@ -41,6 +43,12 @@ class SharedShelf:
         self.reader = reader
         self.length = first.shared
         self.owner = first.owner[: first.shared]
+        self.earlier: Earlier | None = None
+        with torch.inference_mode():
+            if reader.packs():
+                shelf = pack(collate([_prefix(first)]), reader.settings.attention)
+                self.earlier = reader.read_packed(shelf)[1]
+                return
         mask = torch.from_numpy(allowed(self.owner[None], reader.settings.attention))[:, None]
         cache = DynamicCache()
         with torch.inference_mode():
@@ -60,6 +68,8 @@ class SharedShelf:
 
         reader, n = self.reader, len(customers)
         batch = collate([_suffix(e, self.length) for e in customers])
+        if self.earlier is not None:
+            return self._from_pack(batch)
         owner = np.concatenate([np.broadcast_to(self.owner, (n, self.length)), batch.owner], axis=1)
         mask = torch.from_numpy(allowed(owner, reader.settings.attention)[:, self.length :])[:, None]
         cache: Any = DynamicCache()
@@ -82,10 +92,34 @@ class SharedShelf:
             utility: torch.Tensor = reader.pointer(lines, question, present)[0]
         return utility
 
+    def _from_pack(self, batch: Batch) -> torch.Tensor:
+        reader = self.reader
+        with torch.inference_mode():
+            suffixes = pack(batch, reader.settings.attention, self.owner)
+            state, _ = reader.read_packed(suffixes, self.earlier)
+            state = state.float()
+            utility: torch.Tensor = reader.pointer(
+                state[:, :-1], state[:, -1], torch.from_numpy(batch.present)
+            )[0]
+        return utility
+
 
 def _cache_name(reader: Reader) -> str:
     """What this version of transformers calls the argument for keys and values."""
     return "cache" if "cache" in signature(reader.trunk.forward).parameters else "past_key_values"
+
+
+def _prefix(e: Encoded) -> Encoded:
+    """Opening and shelf alone; no states are read of them but the last."""
+    cut = slice(e.shared)
+    return replace(
+        e,
+        token=e.token[cut],
+        position=e.position[cut],
+        owner=e.owner[cut],
+        field=e.field[cut],
+        end=e.end[:0],
+    )
 
 
 def _suffix(e: Encoded, shared: int) -> Encoded:

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from malles.errors import UsageError
-from malles.llm import attention
+from malles.llm import attention, packed
 from malles.llm.attention import Watch
 from malles.llm.encoding import Attention, Batch, Encoder, allowed
 from malles.llm.lean import make_lean
+from malles.llm.packing import Pack, pack
 from malles.llm.pointer import Pointer
 from malles.llm.soft import SoftTokens
 from malles.vocabulary import Embedding
@@ -130,6 +131,9 @@ class Reader:
 
     def hidden_states(self, batch: Batch, watch: Watch | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """States at the ends of the lines [prompt, alternative, hidden] and of the question, as float32."""
+        if watch is None and self.packs():
+            state, _ = self.read_packed(pack(batch, self.settings.attention))
+            return state[:, :-1].float(), state[:, -1].float()
         token, position = self._tensor(batch.token), self._tensor(batch.position)
         mask = torch.from_numpy(allowed(batch.owner, self.settings.attention)).to(self.device)[:, None]
         with attention.watching(watch):
@@ -140,6 +144,22 @@ class Reader:
         lines = state[rows[:, None], self._tensor(batch.end)]
         question = state[rows, self._tensor(batch.last)]
         return lines.float(), question.float()
+
+    def packs(self) -> bool:
+        """Whether prompts are read by `packed`: no gradient is asked for, and the model is one it knows."""
+        return not torch.is_grad_enabled() and packed.readable(self.trunk)
+
+    def read_packed(
+        self, prompts: Pack, earlier: packed.Earlier | None = None
+    ) -> tuple[torch.Tensor, packed.Earlier]:
+        """States of the rows that are read [prompt, row, hidden], and the keys and values of all tokens."""
+        words = self.words(self._tensor(prompts.token))
+        x = (
+            words["inputs_embeds"]
+            if "inputs_embeds" in words
+            else self.trunk.embed_tokens(words["input_ids"])
+        )
+        return packed.read(self.trunk, x, prompts, earlier)
 
     def utilities(self, batch: Batch, watch: Watch | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """V [prompt, alternative] and the states that units are read from."""
