@@ -268,6 +268,38 @@ def example_content(hostile: str = "COLA 2 LITER, 67.6 OZ") -> ReportContent:
             ),
             hostile,
         ),
+        rules={
+            "units": {
+                "sentence": "Units are 1.9 times the usual units to the power 0.86, plus 0.4.",
+                "front": [
+                    {
+                        "nodes": 1,
+                        "error": 0.231,
+                        "low": 0.221,
+                        "high": 0.241,
+                        "rule": "1.42",
+                        "chosen": False,
+                    },
+                    {
+                        "nodes": 7,
+                        "error": 0.181,
+                        "low": 0.174,
+                        "high": 0.189,
+                        "rule": "1.9 * usual^0.86 + 0.4",
+                        "chosen": True,
+                    },
+                ],
+            },
+            "utility": [
+                {
+                    "model": "head",
+                    "nodes": 9,
+                    "variance_share": 0.71,
+                    "agreement": 0.66,
+                    "rule": "2 * own - price",
+                }
+            ],
+        },
         extras=(
             Extra(
                 "Fixed point by week",
