@@ -138,8 +138,8 @@ def test_the_same_content_gives_the_same_bytes(make_content, page):
 
 
 def test_figures_speak_and_tables_have_captions(page):
-    assert page.count("<figure>") == 11
-    assert len(re.findall(r'<div role="img" aria-label="[^"]{20,}', page)) == 11
+    assert page.count("<figure>") == 12
+    assert len(re.findall(r'<div role="img" aria-label="[^"]{20,}', page)) == 12
     assert page.count("<table>") == page.count("<caption>")
     assert '<html lang="en">' in page
 
