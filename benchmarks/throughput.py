@@ -4,9 +4,15 @@
 
 Prints, for bfloat16 and float32 on one thread: operations of the linear layers and of attention per
 processor-second as a part of the best square matrix product (n = 1,024, 2,048, 4,096) of the same number
-format, measured in turns in one run; what a shared shelf saves when 16 customers stand before it; and
-what a second process adds, beside what a second process adds to a plain matrix product. Ratios of
-medians; the random weights of a fresh adapter are merged.
+format, measured in turns in one run, as prompts are scored (packed) and as they are read under a gradient
+(masked); what a shared shelf saves when 16 customers stand before it; and what a second process adds,
+beside what a second process adds to a plain matrix product. There is no adapter; one that is merged costs
+the same.
+
+Operations are those that the answer needs, the same for both ways: pairs of tokens that see each other, not
+all pairs; in the last layer keys and values of every token, and the rest only of tokens that are read.
+Padding counts for nothing. `part_of_best_product` is the median over turns of a turn's rate by the same
+turn's product; `part_of_best_product_ever` divides the median rate by the best product of any turn.
 """
 
 from __future__ import annotations
@@ -26,6 +32,7 @@ import torch
 
 from malles.llm.backends.local import LocalBackend
 from malles.llm.encoding import Encoded, collate
+from malles.llm.packing import pack
 from malles.llm.prompt import Field, ShelfPrompt
 from malles.llm.reader import Reader, ReaderSettings
 
@@ -63,47 +70,76 @@ def shelf(seed: int, customer: int, alternatives: int = 20) -> ShelfPrompt:
 
 
 def operations(reader: Reader, encoded: list[Encoded]) -> float:
-    """Multiply-adds times two of the linear layers and of attention (every pair of tokens, as computed)."""
-    linear = sum(
-        p.numel() for n, p in reader.trunk.named_parameters() if n.startswith("layers.") and p.ndim == 2
-    )
-    tokens = sum(len(e) for e in encoded)
-    pairs = sum(len(e) ** 2 for e in encoded)
-    return 2.0 * linear * tokens + 4.0 * reader.depth * reader.hidden * pairs
+    """Multiply-adds times two of the linear layers and of attention, as far as the answer needs them."""
+    prompts = pack(collate(encoded), reader.settings.attention)
+    read = np.zeros(len(prompts.token), bool)
+    read[prompts.rows] = True
+    linear = 0.0
+    for name, p in reader.trunk.named_parameters():
+        if name.startswith("layers.") and p.ndim == 2:
+            last = (
+                name.startswith(f"layers.{reader.depth - 1}.")
+                and "k_proj" not in name
+                and "v_proj" not in name
+            )
+            linear += 2.0 * p.numel() * (read.sum() if last else len(read))
+    pairs = (reader.depth - 1) * prompts.pairs() + prompts.pairs(read)
+    return linear + 4.0 * reader.hidden * pairs
 
 
-def product_rate(dtype: torch.dtype) -> float:
-    """Operations per processor-second of the best square matrix product."""
+def product_rate(dtype: torch.dtype, seconds: float = 0.1) -> float:
+    """Operations per processor-second of the best square matrix product; each size for about so long."""
     best = 0.0
     for n in SIZES:
-        a = torch.ones(n, n, dtype=dtype)
-        began = process_time()
-        a @ a
-        best = max(best, 2.0 * n**3 / (process_time() - began))
+        a, out = torch.ones(n, n, dtype=dtype), torch.empty(n, n, dtype=dtype)
+        began, count = process_time(), 0
+        while process_time() - began < seconds:
+            torch.mm(a, a, out=out)
+            count += 1
+        best = max(best, 2.0 * count * n**3 / (process_time() - began))
     return best
 
 
+class Masked(Reader):
+    """Reads by transformers' own layers with all pairs of tokens and a mask."""
+
+    def packs(self) -> bool:
+        """Never."""
+        return False
+
+
 def part_of_peak(dtype: str, repeats: int) -> dict[str, float]:
-    """Scoring against the matrix product, in turns."""
-    reader = Reader(ReaderSettings(tuned_layers=0, dtype=dtype))
+    """Scoring, packed and masked, against the matrix product, in turns."""
+    settings = ReaderSettings(tuned_layers=0, dtype=dtype)
+    backends = {kind.__name__: LocalBackend(kind(settings)) for kind in (Reader, Masked)}
+    reader = backends["Reader"].reader
     encoded = [reader.encoder.encode(shelf(s, 0)) for s in range(8)]
-    backend = LocalBackend(reader)
     work = operations(reader, encoded)
-    kind = getattr(torch, dtype)
-    product_rate(kind), backend.utilities(encoded, share=False)
-    peaks, rates = [], []
-    for _ in range(repeats):
-        peaks.append(product_rate(kind))
-        began = process_time()
+    number = getattr(torch, dtype)
+    product_rate(number)
+    for backend in backends.values():
         backend.utilities(encoded, share=False)
-        rates.append(work / (process_time() - began))
-    peak, rate = max(peaks), statistics.median(rates)
+    peaks: list[float] = []
+    rates: dict[str, list[float]] = {name: [] for name in backends}
+    for _ in range(repeats):
+        peaks.append(product_rate(number))
+        for name, backend in backends.items():
+            began = process_time()
+            backend.utilities(encoded, share=False)
+            rates[name].append(work / (process_time() - began))
+    parts = {name: [r / p for r, p in zip(rates[name], peaks, strict=True)] for name in backends}
+    rate = statistics.median(rates["Reader"])
     return {
         "tokens_per_prompt": round(float(np.mean([len(e) for e in encoded])), 1),
-        "best_product_gflops": round(peak / 1e9, 1),
+        "gigaoperations_per_prompt": round(work / len(encoded) / 1e9, 2),
+        "best_product_gflops": round(statistics.median(peaks) / 1e9, 1),
         "scoring_gflops": round(rate / 1e9, 1),
-        "part_of_best_product": round(rate / peak, 3),
-        "decisions_per_processor_second": round(8 * rate / work, 2),
+        "part_of_best_product": round(statistics.median(parts["Reader"]), 3),
+        "least": round(min(parts["Reader"]), 3),
+        "most": round(max(parts["Reader"]), 3),
+        "part_of_best_product_ever": round(rate / max(peaks), 3),
+        "masked_part_of_best_product": round(statistics.median(parts["Masked"]), 3),
+        "decisions_per_processor_second": round(len(encoded) * rate / work, 2),
     }
 
 

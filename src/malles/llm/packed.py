@@ -49,15 +49,16 @@ def readable(trunk: Any) -> bool:
 
 
 def read(
-    trunk: Any, x: torch.Tensor, pack: Pack, earlier: Earlier | None = None
+    trunk: Any, x: torch.Tensor, pack: Pack, earlier: Earlier | None = None, *, keep: bool = False
 ) -> tuple[Float[torch.Tensor, "prompt read hidden"], Earlier]:
-    """States of the rows that `pack` names, after the last norm, and the keys and values of all tokens.
+    """States of the rows that `pack` names, after the last norm, and keys and values if they are kept.
 
     Args:
         trunk: a model that is `readable`.
         x: vectors of the tokens [token, hidden]; they are overwritten.
         pack: positions, what sees what, what is read.
         earlier: keys and values of the tokens that the ranges call EARLIER.
+        keep: return keys and values of all tokens and layers, for what is read later.
     """
     count, width = len(x), trunk.layers[0].self_attn.head_dim
     columns = -(-count // WIDTH) * WIDTH + WIDTH  # attention reads up to 15 tokens too many
@@ -79,10 +80,12 @@ def read(
     seen = Earlier([], [])
     for index, layer in enumerate(trunk.layers):
         attention, last = layer.self_attn, index == len(trunk.layers) - 1
-        key = torch.empty(narrow, columns, dtype=x.dtype)
-        value = torch.empty(count, narrow, dtype=x.dtype)
-        seen.keys.append(key)
-        seen.values.append(value)
+        if index == 0 or keep:
+            key = torch.empty(narrow, columns, dtype=x.dtype)
+            value = torch.empty(count, narrow, dtype=x.dtype)
+        if keep:
+            seen.keys.append(key)
+            seen.values.append(value)
         _normalise(layer.input_layernorm, x, h)
         _project(attention.q_proj, h, query)
         _project(attention.v_proj, h, value)

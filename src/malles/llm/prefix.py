@@ -47,7 +47,7 @@ class SharedShelf:
         with torch.inference_mode():
             if reader.packs():
                 shelf = pack(collate([_prefix(first)]), reader.settings.attention)
-                self.earlier = reader.read_packed(shelf)[1]
+                self.earlier = reader.read_packed(shelf, keep=True)[1]
                 return
         mask = torch.from_numpy(allowed(self.owner[None], reader.settings.attention))[:, None]
         cache = DynamicCache()

@@ -150,16 +150,16 @@ class Reader:
         return not torch.is_grad_enabled() and packed.readable(self.trunk)
 
     def read_packed(
-        self, prompts: Pack, earlier: packed.Earlier | None = None
+        self, prompts: Pack, earlier: packed.Earlier | None = None, *, keep: bool = False
     ) -> tuple[torch.Tensor, packed.Earlier]:
-        """States of the rows that are read [prompt, row, hidden], and the keys and values of all tokens."""
+        """States of the rows that are read [prompt, row, hidden]; keys and values if they are kept."""
         words = self.words(self._tensor(prompts.token))
         x = (
             words["inputs_embeds"]
             if "inputs_embeds" in words
             else self.trunk.embed_tokens(words["input_ids"])
         )
-        return packed.read(self.trunk, x, prompts, earlier)
+        return packed.read(self.trunk, x, prompts, earlier, keep=keep)
 
     def utilities(self, batch: Batch, watch: Watch | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """V [prompt, alternative] and the states that units are read from."""
