@@ -5,9 +5,9 @@
 Prints, for bfloat16 and float32 on one thread: operations of the linear layers and of attention per
 processor-second as a part of the best square matrix product (n = 1,024, 2,048, 4,096) of the same number
 format, measured in turns in one run, as prompts are scored (packed) and as they are read under a gradient
-(masked); what a shared shelf saves when 16 customers stand before it; and what a second process adds,
-beside what a second process adds to a plain matrix product. There is no adapter; one that is merged costs
-the same.
+(masked); where the time of scoring goes; what a shared shelf saves when 16 customers stand before it; and
+what a second process adds, beside what a second process adds to a plain matrix product. There is no
+adapter; one that is merged costs the same.
 
 Operations are those that the answer needs, the same for both ways: pairs of tokens that see each other, not
 all pairs; in the last layer keys and values of every token, and the rest only of tokens that are read.
@@ -23,6 +23,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from time import perf_counter, process_time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,6 +31,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
+from malles.llm import packed
 from malles.llm.backends.local import LocalBackend
 from malles.llm.encoding import Encoded, collate
 from malles.llm.packing import pack
@@ -143,6 +145,41 @@ def part_of_peak(dtype: str, repeats: int) -> dict[str, float]:
     }
 
 
+KERNELS = ("attend", "gate", "normalise", "rotate_rows", "rotate_columns")
+"""What a reading calls between its products, by its name in `malles.llm.packed`."""
+
+
+def parts_of_time(dtype: str, repeats: int) -> dict[str, float]:
+    """Parts of the processor-seconds of scoring that pass in each kernel; the rest is nearly all products."""
+    reader = Reader(ReaderSettings(tuned_layers=0, dtype=dtype))
+    backend = LocalBackend(reader)
+    encoded = [reader.encoder.encode(shelf(s, 0)) for s in range(8)]
+    spent = dict.fromkeys(KERNELS, 0.0)
+
+    def timed(name: str, kernel: Callable[..., None]) -> Callable[..., None]:
+        def run(*given: object) -> None:
+            began = process_time()
+            kernel(*given)
+            spent[name] += process_time() - began
+
+        return run
+
+    plain = {name: getattr(packed, name) for name in KERNELS}
+    backend.utilities(encoded, share=False)
+    try:
+        for name, kernel in plain.items():
+            setattr(packed, name, timed(name, kernel))
+        began = process_time()
+        for _ in range(repeats):
+            backend.utilities(encoded, share=False)
+        total = process_time() - began
+    finally:
+        for name, kernel in plain.items():
+            setattr(packed, name, kernel)
+    found = {name: round(seconds / total, 3) for name, seconds in spent.items()}
+    return {**found, "products_and_rest": round(1 - sum(spent.values()) / total, 3)}
+
+
 def shared_shelf(repeats: int, customers: int = 16) -> dict[str, float]:
     """Sixteen customers before one shelf, read together and each on its own."""
     reader = Reader(ReaderSettings(tuned_layers=0))
@@ -239,6 +276,7 @@ def main() -> None:
     out = {
         "bfloat16": part_of_peak("bfloat16", asked.repeats),
         "float32": part_of_peak("float32", asked.repeats),
+        "parts_of_time": {d: parts_of_time(d, asked.repeats) for d in ("bfloat16", "float32")},
         "shared_shelf": shared_shelf(asked.repeats),
         "two_processes": two_processes(),
     }
