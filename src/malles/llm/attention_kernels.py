@@ -90,10 +90,10 @@ def attend(
                     for d in range(0, width, WIDTH):
                         save(q[r - first], d, multiply(load(row, column + d), factor))
                 seen = before + (last - 1) // group + 1
-                _multiply(q, k, seen, score)
+                _multiply(q, k, width, seen, score)
                 for r in range(first, last):
                     _soften(score[r - first], before + r // group + 1, seen)
-                _mix(score, v, seen, mixed)
+                _multiply(score, v, seen, width, mixed)
                 for r in range(first, last):
                     row, column = out[begin + r // group], (head * group + r % group) * width
                     for d in range(0, width, WIDTH):
@@ -115,31 +115,31 @@ def _gather(key: ndarray, value: ndarray, head: int, a: int, b: int, k: ndarray,
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _multiply(q: ndarray, k: ndarray, count: int, score: ndarray) -> None:
-    """Score[r, j] = q[r] · k[:, j] for at least `count` columns."""
-    q0, q1, q2, q3 = q[0], q[1], q[2], q[3]
+def _multiply(row: ndarray, table: ndarray, depth: int, columns: int, out: ndarray) -> None:
+    """Out[r, c] = sum over the first `depth` d of row[r, d] table[d, c], for at least `columns` columns."""
+    r0, r1, r2, r3 = row[0], row[1], row[2], row[3]
     zero = fill(np.float32(0.0))
-    for c in range(0, count, 2 * WIDTH):
+    for c in range(0, columns, 2 * WIDTH):
         a0, a1, a2, a3 = zero, zero, zero, zero
         b0, b1, b2, b3 = zero, zero, zero, zero
-        for d in range(k.shape[0]):
-            x, y = load(k[d], c), load(k[d], c + WIDTH)
-            f = fill(q0[d])
+        for d in range(depth):
+            x, y = load(table[d], c), load(table[d], c + WIDTH)
+            f = fill(r0[d])
             a0, b0 = multiply_add(f, x, a0), multiply_add(f, y, b0)
-            f = fill(q1[d])
+            f = fill(r1[d])
             a1, b1 = multiply_add(f, x, a1), multiply_add(f, y, b1)
-            f = fill(q2[d])
+            f = fill(r2[d])
             a2, b2 = multiply_add(f, x, a2), multiply_add(f, y, b2)
-            f = fill(q3[d])
+            f = fill(r3[d])
             a3, b3 = multiply_add(f, x, a3), multiply_add(f, y, b3)
-        save(score[0], c, a0)
-        save(score[1], c, a1)
-        save(score[2], c, a2)
-        save(score[3], c, a3)
-        save(score[0], c + WIDTH, b0)
-        save(score[1], c + WIDTH, b1)
-        save(score[2], c + WIDTH, b2)
-        save(score[3], c + WIDTH, b3)
+        save(out[0], c, a0)
+        save(out[1], c, a1)
+        save(out[2], c, a2)
+        save(out[3], c, a3)
+        save(out[0], c + WIDTH, b0)
+        save(out[1], c + WIDTH, b1)
+        save(out[2], c + WIDTH, b2)
+        save(out[3], c + WIDTH, b3)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -157,31 +157,3 @@ def _soften(score: ndarray, seen: int, count: int) -> None:
     share = fill(np.float32(1.0) / total(weight))
     for j in range(0, count, WIDTH):
         save(score, j, multiply(load(score, j), share))
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _mix(weight: ndarray, v: ndarray, count: int, mixed: ndarray) -> None:
-    """Mixed[r] = sum over the first `count` rows of weight[r, j] v[j]."""
-    w0, w1, w2, w3 = weight[0], weight[1], weight[2], weight[3]
-    zero = fill(np.float32(0.0))
-    for d in range(0, v.shape[1], 2 * WIDTH):
-        a0, a1, a2, a3 = zero, zero, zero, zero
-        b0, b1, b2, b3 = zero, zero, zero, zero
-        for j in range(count):
-            x, y = load(v[j], d), load(v[j], d + WIDTH)
-            f = fill(w0[j])
-            a0, b0 = multiply_add(f, x, a0), multiply_add(f, y, b0)
-            f = fill(w1[j])
-            a1, b1 = multiply_add(f, x, a1), multiply_add(f, y, b1)
-            f = fill(w2[j])
-            a2, b2 = multiply_add(f, x, a2), multiply_add(f, y, b2)
-            f = fill(w3[j])
-            a3, b3 = multiply_add(f, x, a3), multiply_add(f, y, b3)
-        save(mixed[0], d, a0)
-        save(mixed[1], d, a1)
-        save(mixed[2], d, a2)
-        save(mixed[3], d, a3)
-        save(mixed[0], d + WIDTH, b0)
-        save(mixed[1], d + WIDTH, b1)
-        save(mixed[2], d + WIDTH, b2)
-        save(mixed[3], d + WIDTH, b3)
