@@ -12,8 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from numpy import ndarray
 
 from malles.llm.lanes import WIDTH
+from malles.llm.packed import bits
 from malles.llm.row_kernels import normalise as normalise_rows
 
 GATED = {"LlamaMLP", "Qwen2MLP", "Qwen3MLP", "MistralMLP"}
@@ -59,7 +61,7 @@ def _forward(module: Any) -> Any:
     def normalise(x: torch.Tensor) -> torch.Tensor:
         if _scoring(x):
             out = torch.empty_like(x)
-            normalise_rows(_bits(x), wide, epsilon, _bits(out))
+            normalise_rows(_rows(x), wide, epsilon, _rows(out))
             return out
         return _Normalise.apply(x, weight.detach(), epsilon)  # type: ignore[no-untyped-call, no-any-return]
 
@@ -84,6 +86,6 @@ def _scoring(x: torch.Tensor) -> bool:
     return not torch.is_grad_enabled() and x.dtype == torch.bfloat16 and fits
 
 
-def _bits(x: torch.Tensor) -> Any:
-    """The same memory as rows of uint16."""
-    return x.view(torch.uint16).reshape(-1, x.shape[-1]).numpy()
+def _rows(x: torch.Tensor) -> ndarray:
+    """The same memory as rows."""
+    return bits(x.view(-1, x.shape[-1]))

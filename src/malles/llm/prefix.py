@@ -56,7 +56,7 @@ class SharedShelf:
                 **reader.words(_long(first.token[None, : self.length], reader)),
                 position_ids=_long(first.position[None, : self.length], reader),
                 attention_mask=mask.to(reader.device),
-                **{_cache_name(reader): cache},
+                **{cache_name(reader.trunk): cache},
                 use_cache=True,
             )
         layers: list[Any] = cache.layers
@@ -80,7 +80,7 @@ class SharedShelf:
                 **reader.words(_long(batch.token, reader)),
                 position_ids=_long(batch.position, reader),
                 attention_mask=mask.to(reader.device),
-                **{_cache_name(reader): cache},
+                **{cache_name(reader.trunk): cache},
                 use_cache=True,
             ).last_hidden_state.float()
             rows = torch.arange(n, device=reader.device)
@@ -104,9 +104,13 @@ class SharedShelf:
         return utility
 
 
-def _cache_name(reader: Reader) -> str:
-    """What this version of transformers calls the argument for keys and values."""
-    return "cache" if "cache" in signature(reader.trunk.forward).parameters else "past_key_values"
+def cache_name(model: Any) -> str:
+    """What this version of transformers calls the argument for keys and values.
+
+    Args:
+        model: a decoder, with or without its vocabulary head.
+    """
+    return "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
 
 
 def _prefix(e: Encoded) -> Encoded:

@@ -10,10 +10,10 @@ is closed is not valid, and says so.
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import process_time
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from malles.errors import MissingExtra, ModelError
+from malles.llm.prefix import cache_name
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,9 @@ def write_replies(
     *,
     max_tokens: int,
     end: Sequence[int],
-    decode: Any,
+    decode: Callable[[list[int]], str],
+    uniform: Callable[[int, int], float],
     temperature: float = 0.0,
-    uniform: Any = None,
     matchers: Sequence[Any] | None = None,
     batch: int = 16,
     pace: Pace | None = None,
@@ -97,8 +98,8 @@ def write_replies(
         max_tokens: of a reply.
         end: tokens that end a reply.
         decode: from token ids to text.
+        uniform: numbers in (0, 1) by (conversation, step); asked for at temperatures above 0.
         temperature: 0 takes the likeliest token.
-        uniform: numbers in (0, 1) by (conversation, step), for temperatures above 0.
         matchers: one per prompt, from `Grammar.matchers`.
         batch: conversations in lock step.
         pace: counts tokens and processor-seconds.
@@ -109,7 +110,7 @@ def write_replies(
         rows = range(begin, min(begin + batch, len(prompts)))
         part = [prompts[i] for i in rows]
         mine = [matchers[i] for i in rows] if matchers is not None else None
-        draw = [None if uniform is None else (lambda step, i=i: uniform(i, step)) for i in rows]
+        draw = [partial(uniform, i) for i in rows]
         ids, done = _write_together(model, part, max_tokens, set(end), temperature, draw, mine, pace)
         for prompt, reply, finished in zip(part, ids, done, strict=True):
             out.append(Written(decode(reply), len(prompt), len(reply), finished))
@@ -122,15 +123,15 @@ def _write_together(
     max_tokens: int,
     end: set[int],
     temperature: float,
-    draw: Sequence[Any],
+    draw: Sequence[Callable[[int], float]],
     matchers: Sequence[Any] | None,
     pace: Pace,
 ) -> tuple[list[list[int]], list[bool]]:
     n = len(prompts)
-    longest = max(len(p) for p in prompts)
+    longest, name = max(len(p) for p in prompts), cache_name(model)
     with torch.inference_mode():
         began = process_time()
-        cache, logits = _read(model, prompts, longest)
+        cache, logits = _read(model, name, prompts, longest)
         pace.read_seconds += process_time() - began
         pace.read_tokens += sum(len(p) for p in prompts)
         began = process_time()
@@ -141,7 +142,8 @@ def _write_together(
         replies: list[list[int]] = [[] for _ in range(n)]
         open_, finished = [True] * n, [False] * n
         for step in range(max_tokens):
-            token = _next(logits, temperature, [d(step) if d else 0.5 for d in draw], matchers, open_)
+            u = [d(step) for d in draw] if temperature > 0 else []  # the likeliest token needs none
+            token = _next(logits, temperature, u, matchers, open_)
             for i in range(n):
                 if not open_[i]:
                     continue
@@ -160,7 +162,7 @@ def _write_together(
             mask = torch.cat([mask, torch.ones(n, 1, dtype=torch.long)], dim=1)
             said = model(
                 input_ids=torch.tensor(token)[:, None], attention_mask=mask, position_ids=position,
-                use_cache=True, **{_cache_name(model): cache},
+                use_cache=True, **{name: cache},
             )  # fmt: skip
             logits, position = said.logits[:, -1].float(), position + 1
         pace.write_seconds += process_time() - began
@@ -168,28 +170,26 @@ def _write_together(
     return replies, finished
 
 
-def _read(model: Any, prompts: Sequence[Sequence[int]], longest: int) -> tuple[Any, torch.Tensor]:
+def _read(model: Any, name: str, prompts: Sequence[Sequence[int]], longest: int) -> tuple[Any, torch.Tensor]:
     """Caches of all prompts side by side, and the logits after each."""
     from transformers import DynamicCache
 
     caches, logits = [], []
     for prompt in prompts:
-        said = model(input_ids=torch.tensor([list(prompt)]), use_cache=True, logits_to_keep=1)
-        caches.append(getattr(said, "cache", None) or said.past_key_values)
+        cache: Any = DynamicCache()
+        said = model(
+            input_ids=torch.tensor([list(prompt)]), use_cache=True, logits_to_keep=1, **{name: cache}
+        )  # fmt: skip
+        caches.append(cache)
         logits.append(said.logits[:, -1].float())
     together = DynamicCache()
     for layer in range(len(caches[0].layers)):
         keys, values = (
-            torch.cat([_pad_left(getattr(c.layers[layer], name), longest) for c in caches])
-            for name in ("keys", "values")
+            torch.cat([_pad_left(getattr(c.layers[layer], part), longest) for c in caches])
+            for part in ("keys", "values")
         )
         together.update(keys, values, layer)
     return together, torch.cat(logits)
-
-
-def _cache_name(model: Any) -> str:
-    """How this version of transformers calls the argument."""
-    return "cache" if "cache" in inspect.signature(type(model).forward).parameters else "past_key_values"
 
 
 def _pad_left(state: torch.Tensor, length: int) -> torch.Tensor:
