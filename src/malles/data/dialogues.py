@@ -66,6 +66,21 @@ class Division:
     walk_away: int = 0
     """Points of either side without a deal."""
 
+    def uses_all(self, one: Mapping[str, int], other: Mapping[str, int]) -> bool:
+        """Whether two sides together take every unit, and no more."""
+        return all(one.get(k, 0) + other.get(k, 0) == n for k, n in self.counts.items())
+
+    def points(self, takes: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+        """What units taken are worth, by role.
+
+        >>> Division({"hat": 2}, {"A": {"hat": 3}, "B": {"hat": 1}}).points({"A": {"hat": 2}, "B": {}})
+        {'A': 6, 'B': 0}
+        """
+        return {
+            role: sum(takes[role].get(k, 0) * worth[k] for k in self.counts)
+            for role, worth in self.values.items()
+        }
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -63,17 +63,17 @@ def _read(values: dict[str, Any], split: str) -> Dialogue[Division]:
         recorded[side] = outcomes.get("points_scored") if isinstance(outcomes, dict) else None
     if set(worth["P1"]) != set(worth["P2"]):
         raise DataError("the two sides divide different items")
-    counts = dict.fromkeys(sorted(worth["P1"]), PACKAGES)
-    turns = tuple(_turn(entry, counts) for entry in chat)
-    outcome = _outcome(turns, worth, counts)
+    subject = Division(dict.fromkeys(sorted(worth["P1"]), PACKAGES), worth, WALK_AWAY)
+    turns = tuple(_turn(entry, subject) for entry in chat)
+    outcome = _outcome(turns, subject)
     points = outcome.points or {}
     if any(recorded[s] != points[s] for s in SIDES):
         raise DataError("points are not what priorities and packages make")
     status = turns[-1].kind if turns else ""
-    return Dialogue(case, split, Division(counts, worth, WALK_AWAY), turns, outcome, status)
+    return Dialogue(case, split, subject, turns, outcome, status)
 
 
-def _turn(entry: Any, counts: dict[str, int]) -> Turn:
+def _turn(entry: Any, subject: Division) -> Turn:
     if not isinstance(entry, dict) or entry.get("speaker") not in SIDES:
         raise DataError("turn of an unknown role")
     text = text_of(entry, "text")
@@ -84,20 +84,19 @@ def _turn(entry: Any, counts: dict[str, int]) -> Turn:
     data = data if isinstance(data, dict) else {}
     mine = units_of(data.get("issue2youget"), "submitted division")
     theirs = units_of(data.get("issue2theyget"), "submitted division")
-    if any(mine.get(k, 0) + theirs.get(k, 0) != n for k, n in counts.items()):
+    if not subject.uses_all(mine, theirs):
         raise DataError("submitted packages are not the packages there are")
     return Turn(entry["speaker"], kind, takes=mine)
 
 
-def _outcome(turns: tuple[Turn, ...], worth: dict[str, dict[str, int]], counts: dict[str, int]) -> Outcome:
+def _outcome(turns: tuple[Turn, ...], subject: Division) -> Outcome:
     last = next((t for t in reversed(turns) if t.kind == "offer"), None)
     if not turns or turns[-1].kind != "accept" or last is None or last.takes is None:
         return Outcome(agreed=False, points=dict.fromkeys(SIDES, WALK_AWAY))
     other = SIDES[1 - SIDES.index(last.role)]
     mine = last.takes
-    takes = {last.role: dict(mine), other: {k: n - mine.get(k, 0) for k, n in counts.items()}}
-    points = {s: sum(takes[s].get(k, 0) * worth[s][k] for k in counts) for s in SIDES}
-    return Outcome(agreed=True, takes=takes, points=points)
+    takes = {last.role: dict(mine), other: {k: n - mine.get(k, 0) for k, n in subject.counts.items()}}
+    return Outcome(agreed=True, takes=takes, points=subject.points(takes))
 
 
 SOURCE = Source(

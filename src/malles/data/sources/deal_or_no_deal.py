@@ -44,8 +44,8 @@ def _read(values: dict[str, Any], split: str) -> Dialogue[Division]:
     if status not in STATUSES:
         raise DataError("unknown status")
     counts = units_of(values.get("counts"), "counts")
-    worth = {s: units_of(values.get(f"values_{s}"), "values") for s in "AB"}
-    for side in worth.values():
+    subject = Division(counts, {s: units_of(values.get(f"values_{s}"), "values") for s in "AB"})
+    for side in subject.values.values():
         if set(side) != set(counts) or sum(counts[k] * side[k] for k in counts) != WORTH:
             raise DataError(f"values are not worth {WORTH}")
     turns = []
@@ -56,15 +56,13 @@ def _read(values: dict[str, Any], split: str) -> Dialogue[Division]:
     outcome = Outcome(agreed=False, points={"A": 0, "B": 0})
     if status == "agreed":
         takes = {s: units_of(values.get(f"allocation_{s}"), "allocation") for s in "AB"}
-        if any(takes["A"].get(k, 0) + takes["B"].get(k, 0) != n for k, n in counts.items()):
+        if not subject.uses_all(takes["A"], takes["B"]):
             raise DataError("agreed units are not the units there are")
-        points = {s: sum(takes[s].get(k, 0) * worth[s][k] for k in counts) for s in "AB"}
+        points = subject.points(takes)
         if any(points[s] != values.get(f"reward_{s}") for s in "AB"):
             raise DataError("reward is not what values and units make")
         outcome = Outcome(agreed=True, takes=takes, points=points)
-    return Dialogue(
-        case, text_of(values, "split") or split, Division(counts, worth), tuple(turns), outcome, status
-    )
+    return Dialogue(case, text_of(values, "split") or split, subject, tuple(turns), outcome, status)
 
 
 SOURCE = Source(
