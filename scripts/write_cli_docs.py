@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from page_in_step import write_or_check
 
 from malles.cli import COMMANDS, LazyCommand, app
 
@@ -47,17 +48,5 @@ def _section(path: str, command: Any, *, level: int) -> list[str]:
     return lines
 
 
-def main(arguments: list[str]) -> int:
-    """Write or check the page; returns the exit code."""
-    page = build_page()
-    if "--check" not in arguments:
-        PATH.write_text(page, encoding="utf-8")
-        return 0
-    if PATH.exists() and PATH.read_text(encoding="utf-8") == page:
-        return 0
-    print("docs/cli.md is out of step with the program; run: make docs", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write_or_check(PATH, build_page(), sys.argv[1:]))
