@@ -117,6 +117,7 @@ def discuss(
     """
     settings = settings or DiscussionSettings()
     roles = check_roles(roles)
+    decider = next(role for role in roles if role.decides)
     for case in cases:
         for role in roles:
             role.facts(case)
@@ -137,7 +138,6 @@ def discuss(
                 used += _take_turn(part, role, r, backend, settings, listen)
                 asked += len(part)
                 progress(asked, total)
-        decider = next(role for role in roles if role.decides)
         for talk in talks:
             if talk.end is None or (talk.end is End.BUDGET and len(talk.decisions) < r):
                 talk.decisions.append(_decide(talk, decider))

@@ -18,6 +18,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from malles.errors import ConfigError, did_you_mean
@@ -155,6 +156,4 @@ def build_item(product: ProductTable, weeks: float) -> Item:
 
 def demand_of(product: ProductTable, weeks: float) -> Demand:
     """Demand of the weeks to cover."""
-    import numpy as np
-
     return forecast_demand(np.array(product.sold, float), weeks)

@@ -62,13 +62,19 @@ def build_cases(order: OrderFile, items: Sequence[Item], plan: Plan) -> list[Cas
         budget = float("inf") if order.order.budget is None else order.order.budget
         question = f"How many units of {product.name} should the dealer order?"
         cases.append(
-            Case(product.name, question, tuple(facts_of(order, product, item, plan)), (option,), budget)
+            Case(
+                product.name,
+                question,
+                tuple(facts_of(order, product, item, plan, proposal)),
+                (option,),
+                budget,
+            )
         )
     return cases
 
 
-def facts_of(order: OrderFile, product: ProductTable, item: Item, plan: Plan) -> list[Fact]:
-    """What is known of a product, by topic; ids in order."""
+def facts_of(order: OrderFile, product: ProductTable, item: Item, plan: Plan, proposal: int) -> list[Fact]:
+    """What is known of a product, by topic; ids in order. `proposal` is its line of the plan."""
     said: list[tuple[str, str]] = [
         ("cost", ", ".join(f"{c:.2f} each from {at}" for at, c in product.cost)),
         ("minimum order", f"{product.minimum} units, packs of {product.pack}"),
@@ -86,7 +92,6 @@ def facts_of(order: OrderFile, product: ProductTable, item: Item, plan: Plan) ->
     ):  # fmt: skip
         if text:
             said.append((topic, text))
-    proposal = next(o.units for o in plan.orders if o.name == product.name)
     said.append(("proposal", f"the arithmetic says {proposal}"))
     return [Fact(f"f{i}", topic, text) for i, (topic, text) in enumerate(said, 1)]
 
