@@ -90,7 +90,7 @@ def test_an_impossible_schema_and_a_missing_chat_template_are_refused(backend, m
 def test_the_embedded_model_learns_the_cheapest_and_says_the_same_after_reloading(tmp_path):
     """Twenty steps of `cheapest of four`: the mean loss of the last five is below that of the first five."""
     find_weights("smollm2")
-    reader = Reader(ReaderSettings(layers=6, tuned_layers=3), seed=1)
+    reader = Reader(ReaderSettings(layers=6, tuned_layers=3, dtype="float32"), seed=1)
     settings = TrainingSettings(
         steps=20, batch=4, alternatives=0, rate=1e-3, pointer_rate=3e-3, averaging=0.0, look=0, seed=1
     )
@@ -102,8 +102,9 @@ def test_the_embedded_model_learns_the_cheapest_and_says_the_same_after_reloadin
     before = utilities(reader, prompts)
     apart = load_reader(tmp_path / "adapter", merged=False)
     np.testing.assert_allclose(utilities(apart, prompts), before, atol=0.05)
-    merged = utilities(load_reader(tmp_path / "adapter"), prompts)  # weights are rounded once more
-    assert np.corrcoef(merged.ravel(), before.ravel())[0, 1] > 0.97  # .989 in bfloat16 after twenty steps
+    merged = utilities(load_reader(tmp_path / "adapter"), prompts)
+    assert np.corrcoef(merged.ravel(), before.ravel())[0, 1] > 0.99
+    np.testing.assert_allclose(merged, before, atol=1e-3)  # in bfloat16 merging rounds weights once more
 
 
 @pytest.mark.weights
