@@ -7,9 +7,10 @@ from malles.errors import OccasionError
 from malles.head.incidence import FittedIncidence, IncidenceAnswer
 from malles.population.simulation import Deciders, TripSource, World
 from malles.profiles.incidence import FEATURE_NAMES, Shelf, build_purchases
-from malles.scenarios.category_market import CategoryMarket, build_category_market, build_decide
+from malles.scenarios.category_market import CategoryMarket, build_category_market
 from malles.scenarios.changes import Delist, Display, PriceChange, Scenario
 from malles.scenarios.counterfactual import compare_worlds
+from malles.scenarios.decide import build_decide
 from malles.scenarios.shelf_changes import Enter
 from malles.vocabulary import Lines, Occasions
 

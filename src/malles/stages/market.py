@@ -28,7 +28,7 @@ from malles.occasions.splits import build_split, category_groups
 from malles.population.mean_field import NO_REACTION, Reaction, fit_reaction, share_deviation
 from malles.population.simulation import Deciders, Mode, Simulation, TripSource, World, simulate
 from malles.population.week import product_shares
-from malles.profiles.features import build_features
+from malles.profiles.features import FeatureStore, build_features
 from malles.profiles.incidence import build_purchases
 from malles.profiles.incidence_shelves import shelves_by_week
 from malles.road import Road
@@ -36,7 +36,7 @@ from malles.stages.calibrated_scores import score_calibration
 from malles.stages.choice_drift import calibrated, follow_choices
 from malles.stages.occasions import occasion_rules
 from malles.stages.transactions import read_plain, write_plain
-from malles.vocabulary import Catalogue, Lines, Occasions
+from malles.vocabulary import Catalogue, Lines, Occasions, Regime
 
 CODE = (
     "data", "occasions", "vocabulary", "profiles", "choice", "baselines", "head", "engines",
@@ -53,6 +53,10 @@ PAST_WEEKS = 8
 """Weeks of shelves that weekly boosting looks back on: its fit begins so long after the first shelves."""
 
 
+STORES = 4
+"""Indexed tables of order lines that are kept: those of the weeks of one what-if."""
+
+
 class MarketRoom:
     """What the market and the what-if share; made when it is first asked for."""
 
@@ -67,6 +71,7 @@ class MarketRoom:
         self.config = config
         self._chooser = chooser
         self._drift = drift
+        self._stores: list[FeatureStore] = []
 
     @cached_property
     def world(self) -> World:
@@ -88,8 +93,18 @@ class MarketRoom:
         """Choice probabilities of the configured model, given only the order lines handed over."""
         if not len(occasions):
             return np.zeros(occasions.shape, np.float32)
-        data = build_features(replace(self.catalogue, lines=lines), occasions, self.config.occasions.regime)
+        catalogue = replace(self.catalogue, lines=lines)
+        store = self._index(catalogue) if self.config.occasions.regime is not Regime.LAUNCH else None
+        data = build_features(catalogue, occasions, self.config.occasions.regime, store=store)
         return self._chooser().predict(data)
+
+    def _index(self, catalogue: Catalogue) -> FeatureStore:
+        """The index of a table of order lines; the last few are kept, for what-ifs ask again and again."""
+        for store in self._stores:
+            if store.catalogue.lines is catalogue.lines:
+                return store
+        self._stores = [*self._stores[1 - STORES :], FeatureStore(catalogue)]
+        return self._stores[-1]
 
     def fit_incidence(self, seed: int) -> FittedIncidence:
         """Fitted on weeks that end before the calibration begins."""

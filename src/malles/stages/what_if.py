@@ -11,9 +11,10 @@ from malles.config import ScenarioSettings
 from malles.errors import ConfigError, did_you_mean
 from malles.population.simulation import Deciders, TripSource, World
 from malles.road import Road
-from malles.scenarios.category_market import CategoryMarket, build_category_market, build_decide
+from malles.scenarios.category_market import CategoryMarket, build_category_market
 from malles.scenarios.changes import Change, Display, PriceChange, Scenario
 from malles.scenarios.counterfactual import Comparison, Curve, Estimate, compare_worlds, trace_price_response
+from malles.scenarios.decide import build_decide
 from malles.stages.market import CODE, market_room
 from malles.stages.transactions import read_plain, write_plain
 from malles.vocabulary import Catalogue

@@ -1,0 +1,156 @@
+"""The customers of one category as a function of the shelf that they meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from malles.errors import OccasionError
+from malles.population.simulation import Deciders, World
+from malles.profiles.incidence import Shelf, redescribe_shelves
+from malles.scenarios.category_market import CategoryMarket
+from malles.scenarios.counterfactual import Decide, Demand
+from malles.scenarios.inclusive_value import (
+    bound_incidence,
+    find_anchors,
+    inclusive_change,
+    measure_price_response,
+    unchanged_cells,
+)
+from malles.vocabulary import Occasions
+
+Units = Callable[[Occasions], Float[ndarray, "occasion alternative"]]
+"""Expected units of each alternative, given that it is bought."""
+
+RISE = 0.05
+"""Relative price rise by which the price response of a category is measured."""
+
+
+def build_ask(market: CategoryMarket, world: World, deciders: Deciders, units: Units | None = None) -> Decide:
+    """What the models say of each occasion, each on its own.
+
+    Incidence sees a changed shelf through its offer columns; the choice model sees the changed occasions;
+    units per purchase come from `units`, else from the incidence model's expected units of the category.
+
+    Args:
+        market: the trips.
+        world: for the order lines before each week.
+        deciders: incidence, choice and calibrated rate.
+        units: quantity model; None = the category's expected units.
+    """
+    rate = 1.0 if deciders.rate is None else float(deciders.rate[market.category])
+    lines = {int(week): world.lines.before(int(week)) for week in np.unique(market.occasions.week)}
+
+    def ask(occasions: Occasions) -> Demand:
+        if len(occasions) != len(market.occasions):
+            raise OccasionError(
+                f"the market has {len(market.occasions)} occasions, got {len(occasions)}; change them with "
+                "Scenario.apply, which keeps them all"
+            )
+        row = np.zeros((1, 1), np.int32)  # one shelf per cell; no store looks its row up
+        shelf = Shelf(
+            row, occasions.product[:, 1:], occasions.price[:, 1:], occasions.list_price[:, 1:],
+            occasions.promotion[:, 1:], occasions.rank[:, 1:].astype(np.int32),
+        )  # fmt: skip
+        X = redescribe_shelves(market.features, market.last_product, market.offer_past, shelf)
+        said = deciders.incidence.predict(X, occasions.category)
+        probability = np.zeros(occasions.product.shape)
+        for week, before in lines.items():
+            rows = np.flatnonzero(occasions.week == week)
+            probability[rows] = deciders.choose(occasions.take(rows), before)
+        each = said.units.astype(float)
+        if units is None:
+            table = np.repeat(each[:, None], occasions.product.shape[1], 1)
+        else:
+            table = np.asarray(units(occasions), float)
+        buy = np.minimum(said.buy.astype(float) * rate, 0.99)
+        return Demand(buy, said.other.astype(float), probability, table, each)
+
+    return ask
+
+
+def build_decide(
+    market: CategoryMarket,
+    world: World,
+    deciders: Deciders,
+    units: Units | None = None,
+    *,
+    consistent: bool = True,
+) -> Decide:
+    """The customers of a category market as a function of (possibly changed) occasions.
+
+    Promotions of a category come in bundles, so the incidence model alone would credit one product's display
+    with the others' promotions, and hand its customers to all of them. With `consistent`, the change is held
+    within what utility maximisation allows (a nested logit with 0 <= λ <= 1; `malles.scenarios.
+    inclusive_value`), so that no unchanged alternative gains from another's price cut.
+
+    Args:
+        market: the trips.
+        world: for the order lines before each week.
+        deciders: incidence, choice and calibrated rate.
+        units: quantity model; None = the category's expected units (unchanged alternatives keep those of the
+            base world).
+        consistent: hold incidence within the bounds of utility maximisation.
+
+    Source: McFadden (1978) for the bounds of the inclusive value's coefficient.
+    """
+    ask = build_ask(market, world, deciders, units)
+    before = ask(market.occasions)
+    responses: list[float] = []
+
+    def price_response() -> float:
+        if not responses:
+            responses.append(find_price_response(market, ask, before))
+        return responses[0]
+
+    def decide(occasions: Occasions) -> Demand:
+        if occasions is market.occasions:
+            return before
+        said = ask(occasions)
+        if not consistent:
+            return said
+        more = ((0, 0), (0, occasions.shape[1] - before.probability.shape[1]))  # products that enter
+        anchors = find_anchors(market.occasions, occasions)
+        response = price_response() if anchors.by_price.any() else 0.0
+        d = inclusive_change(anchors, np.pad(before.probability, more), said.probability, response)
+        buy, other = bound_incidence(before.buy, said.buy, before.other, d)
+        quantity = said.units
+        if units is None:
+            quantity = np.where(
+                unchanged_cells(market.occasions, occasions), np.pad(before.units, more), quantity
+            )
+        return Demand(buy, other, said.probability, quantity, before.other_units)
+
+    return decide
+
+
+def find_price_response(market: CategoryMarket, ask: Decide, before: Demand) -> float:
+    """η of the category, from one more question: the likeliest alternative of every row 5 % dearer.
+
+    Raises:
+        OccasionError: the model answers a rise of the price by buying more, so it says nothing of a change of
+            all prices.
+    """
+    raised = ask(raise_leading(market.occasions, before.probability))
+    weight = market.weight * before.buy * (1 - before.other)
+    found = measure_price_response(before.probability, raised.probability, weight, RISE)
+    if found <= 0:
+        raise OccasionError(
+            f"the choice model does not turn away from dearer products in category {market.category} "
+            f"(- d utility / d log price = {found:.3f}), so a change of every price cannot be answered; leave "
+            "one product as it is, or use a model that is fitted with prices."
+        )
+    return found
+
+
+def raise_leading(occasions: Occasions, probability: Float[ndarray, "occasion alternative"]) -> Occasions:
+    """The occasions with the likeliest alternative of each row `RISE` dearer."""
+    price, full = occasions.price.copy(), occasions.list_price.copy()
+    rows, lead = np.arange(len(occasions)), probability.argmax(1)
+    price[rows, lead] *= np.float32(1 + RISE)
+    full[rows, lead] = np.maximum(full[rows, lead], price[rows, lead])
+    return replace(occasions, price=price, list_price=full)
