@@ -26,8 +26,8 @@ from malles.vocabulary import Occasions
 Units = Callable[[Occasions], Float[ndarray, "occasion alternative"]]
 """Expected units of each alternative, given that it is bought."""
 
-RISE = 0.05
-"""Relative price rise by which the price response of a category is measured."""
+STEP = 0.2
+"""Relative change of price by which the price response of a category is measured."""
 
 
 def build_ask(market: CategoryMarket, world: World, deciders: Deciders, units: Units | None = None) -> Decide:
@@ -104,7 +104,8 @@ def build_decide(
 
     def price_response() -> float:
         if not responses:
-            responses.append(find_price_response(market, ask, before))
+            responses.append(find_price_response(market, ask, before, market.weight))
+            require_price_response(responses[0], market.category)
         return responses[0]
 
     def decide(occasions: Occasions) -> Demand:
@@ -128,29 +129,40 @@ def build_decide(
     return decide
 
 
-def find_price_response(market: CategoryMarket, ask: Decide, before: Demand) -> float:
-    """η of the category, from one more question: the likeliest alternative of every row 5 % dearer.
+def find_price_response(
+    market: CategoryMarket, ask: Decide, before: Demand, weight: Float[ndarray, " occasion"]
+) -> float:
+    """η of the category, - d utility / d log price, from two more questions: prices 20 % down and up.
 
-    Raises:
-        OccasionError: the model answers a rise of the price by buying more, so it says nothing of a change of
-            all prices.
+    Both sides are asked because models that saw few rises answer them less than cuts.
     """
-    raised = ask(raise_leading(market.occasions, before.probability))
-    weight = market.weight * before.buy * (1 - before.other)
-    found = measure_price_response(before.probability, raised.probability, weight, RISE)
-    if found <= 0:
-        raise OccasionError(
-            f"the choice model does not turn away from dearer products in category {market.category} "
-            f"(- d utility / d log price = {found:.3f}), so a change of every price cannot be answered; leave "
-            "one product as it is, or use a model that is fitted with prices."
-        )
-    return found
+    worlds = (ask(move_leading(market.occasions, before.probability, step)) for step in (-STEP, STEP))
+    return measure_price_response(
+        before.probability, *(world.probability for world in worlds),
+        weight * before.buy * (1 - before.other), STEP,
+    )  # fmt: skip
 
 
-def raise_leading(occasions: Occasions, probability: Float[ndarray, "occasion alternative"]) -> Occasions:
-    """The occasions with the likeliest alternative of each row `RISE` dearer."""
+def move_leading(
+    occasions: Occasions, probability: Float[ndarray, "occasion alternative"], step: float
+) -> Occasions:
+    """The occasions with another price of the likeliest alternative of each row."""
     price, full = occasions.price.copy(), occasions.list_price.copy()
     rows, lead = np.arange(len(occasions)), probability.argmax(1)
-    price[rows, lead] *= np.float32(1 + RISE)
+    price[rows, lead] *= np.float32(1 + step)
     full[rows, lead] = np.maximum(full[rows, lead], price[rows, lead])
     return replace(occasions, price=price, list_price=full)
+
+
+def require_price_response(response: float, category: int) -> None:
+    """Refuse a question about all prices to a model that does not turn away from dearer products.
+
+    Raises:
+        OccasionError: η is not above zero.
+    """
+    if not response > 0:
+        raise OccasionError(
+            f"the choice model does not turn away from dearer products in category {category} "
+            f"(- d utility / d log price = {response:.3f}), so a change of every price cannot be answered; "
+            "leave one product as it is, or use a model that is fitted with prices."
+        )

@@ -79,8 +79,8 @@ def find_anchors(base: Occasions, after: Occasions) -> Anchors:
             row = int(np.flatnonzero(empty)[0])
             raise OccasionError(
                 f"on {int(empty.sum())} of {len(base)} occasions (first: week {base.week[row]}, store "
-                f"{base.store[row]}) the scenario changes every product and not by price alone, so nothing is "
-                "left to compare the two worlds by; leave one product as it is."
+                f"{base.store[row]}) the scenario changes every product and not by price alone, so nothing "
+                "is left to compare the two worlds by; leave one product as it is."
             )
     return Anchors(known, move, bare, touched)
 
@@ -91,7 +91,7 @@ def inclusive_change(
     after: Float[ndarray, "occasion alternative"],
     price_response: float,
 ) -> Float[ndarray, " occasion"]:
-    """d of every row; 0 where nothing changed.
+    """The change d of every row; 0 where nothing changed.
 
     Args:
         anchors: of `find_anchors`.
@@ -107,33 +107,37 @@ def inclusive_change(
 
 def measure_price_response(
     before: Float[ndarray, "occasion alternative"],
-    raised: Float[ndarray, "occasion alternative"],
+    cheaper: Float[ndarray, "occasion alternative"],
+    dearer: Float[ndarray, "occasion alternative"],
     weight: Float[ndarray, " occasion"],
     step: float,
 ) -> float:
-    """η of a category from a world in which the likeliest alternative of every row costs `step` more.
+    """η of a category from two worlds in which the likeliest alternative k of every row costs 1 -+ `step`.
 
-        η = - sum over n of w[n] log( (P'[k] / (1 - P'[k])) / (P[k] / (1 - P[k])) ) / (W log(1 + step))
+        η = sum over n of w[n] (log odds of k when cheaper - log odds of k when dearer)
+            / (W log((1 + step) / (1 - step)))
 
     Args:
         before: P.
-        raised: P' in that world.
+        cheaper: P' at price x (1 - step).
+        dearer: P' at price x (1 + step).
         weight: of the rows.
-        step: relative rise of the price.
+        step: relative change of the price, in (0, 1).
 
     >>> import numpy as np
-    >>> P, Q = np.array([[0.0, 0.5, 0.5]]), np.array([[0.0, 1 / (1 + 1.05**2), 1.05**2 / (1 + 1.05**2)]])
-    >>> round(measure_price_response(P, Q, np.ones(1), 0.05), 6)
+    >>> def world(p):
+    ...     return np.array([[0.0, p**-2 / (1 + p**-2), 1 / (1 + p**-2)]])
+    >>> round(measure_price_response(world(1), world(0.8), world(1.2), np.ones(1), 0.2), 6)
     2.0
     """
     lead = before.argmax(1)
     rows = np.arange(len(before))
-    p, q = (np.clip(table[rows, lead], FLOOR, 1 - FLOOR) for table in (before, raised))
     usable = weight * (before[rows, lead] < 1 - FLOOR)
     if not usable.sum():
         return 0.0
-    odds = np.log(q / (1 - q)) - np.log(p / (1 - p))
-    return float(-(usable * odds).sum() / (usable.sum() * np.log1p(step)))
+    p, q = (np.clip(table[rows, lead], FLOOR, 1 - FLOOR) for table in (cheaper, dearer))
+    odds = np.log(p / (1 - p)) - np.log(q / (1 - q))
+    return float((usable * odds).sum() / (usable.sum() * np.log((1 + step) / (1 - step))))
 
 
 def bound_incidence(

@@ -1,0 +1,260 @@
+"""One scenario on one category, decided and drawn: units, revenue and levies by draw, world, week, segment
+and product.
+
+    changes → what customers pay → what the models say → draws of people, parameters and luck → cube
+
+`Desk` is made once per category and week; each scenario asks the models once and then only draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+from numpy import ndarray
+
+from malles.errors import OccasionError
+from malles.population.simulation import Deciders, World
+from malles.scenarios import cube_kernels as kernels
+from malles.scenarios.category_market import CategoryMarket
+from malles.scenarios.changes import Scenario
+from malles.scenarios.conflicts import require_consistent, require_shelves
+from malles.scenarios.counterfactual import Decide, Demand
+from malles.scenarios.decide import build_ask, find_price_response, require_price_response
+from malles.scenarios.inclusive_value import find_anchors, unchanged_cells
+from malles.scenarios.responses import Responses, certain, response_attributes
+from malles.vocabulary import OTHER, Occasions
+
+NOTHING = np.float32(-1e30)
+"""Log-probability of what is not there."""
+EVERYONE = "everyone"
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Which segment each customer belongs to."""
+
+    name: str
+    label: tuple[str, ...]
+    of_customer: Int[ndarray, " customer"]
+
+
+@dataclass(frozen=True)
+class Pricing:
+    """Who gets what of each unit in the scenario, and what else moves utility."""
+
+    paid: Occasions
+    """What the customers meet: their prices."""
+    net: Float[ndarray, "occasion alternative"]
+    """What the seller keeps per unit."""
+    levy: Float[ndarray, "occasion alternative"]
+    """What the state gets per unit; negative for a subsidy."""
+    shift: Float[ndarray, "occasion alternative"]
+    """Given change of utility."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a scenario does, by draw and cell; quantities are units, revenue, levy."""
+
+    product: Int[ndarray, " product"]
+    """Codes; the last is `OTHER`, products outside the slates."""
+    week: Int[ndarray, " cell"]
+    segment: Int[ndarray, " cell"]
+    segments: Segments
+    central: Float[ndarray, "world cell product quantity"]
+    """Expected, at the estimated parameters."""
+    expected: Float[ndarray, "draw world cell product quantity"]
+    """Expected, by draw of households and parameters."""
+    drawn: Float[ndarray, "draw world cell product quantity"]
+    """The same with the luck of every trip."""
+    central_surplus: Float[ndarray, " cell"]
+    """Change of consumer surplus, currency; NaN where the model does not respond to prices."""
+    surplus: Float[ndarray, "draw cell"]
+    parameter: Float[ndarray, "draw parameter"]
+    occasions: int
+    households: int
+    customers: float
+    """Customers that the households stand for."""
+
+
+@dataclass
+class Desk:
+    """A category market with its models, ready for scenario after scenario."""
+
+    market: CategoryMarket
+    ask: Decide
+    before: Demand
+    weight: Float[ndarray, " occasion"]
+    customers: float
+    _response: list[float] = field(default_factory=list)
+
+    @classmethod
+    def open(
+        cls, market: CategoryMarket, world: World, deciders: Deciders, *, customers: float | None = None
+    ) -> Self:
+        """Ask the models once about the base world.
+
+        Args:
+            market: every trip of the category in some weeks.
+            world: order lines before each week.
+            deciders: incidence, choice and calibrated rate.
+            customers: how many customers the households stand for; None = themselves.
+        """
+        ask = build_ask(market, world, deciders)
+        return cls.of(market, ask, customers=customers)
+
+    @classmethod
+    def of(cls, market: CategoryMarket, ask: Decide, *, customers: float | None = None) -> Self:
+        """The same of any function from occasions to demand."""
+        people = len(np.unique(market.occasions.customer))
+        scale = 1.0 if customers is None else customers / people
+        return cls(market, ask, ask(market.occasions), market.weight * scale, customers or float(people))
+
+    @property
+    def price_response(self) -> float:
+        """η of the category, - d utility / d log price; asked for once."""
+        if not self._response:
+            self._response.append(find_price_response(self.market, self.ask, self.before, self.weight))
+        return self._response[0]
+
+    def rehearse(
+        self,
+        scenario: Scenario,
+        *,
+        pricing: Pricing | None = None,
+        segments: Segments | None = None,
+        stock: Mapping[int, int] | None = None,
+        responses: Responses | None = None,
+        draws: int = 200,
+        seed: int,
+        households: bool = True,
+        luck: bool = True,
+    ) -> Rehearsal:
+        """Both worlds, decided once and drawn `draws` times.
+
+        Args:
+            scenario: edits of the shelf.
+            pricing: what policies make of it; None = customers pay the shelf's prices to the seller.
+            segments: customers in groups, for the outcome tables.
+            stock: units of a product that a week has in the scenario.
+            responses: response parameters and their spread; None = the model is taken for the truth.
+            draws: resamples of households, parameters and luck.
+            seed: of everything drawn.
+            households: whether households are resampled; without it the panel is the population.
+            luck: whether trips are drawn; without it `drawn` is `expected`.
+
+        Raises:
+            ConfigError: changes contradict each other.
+            OccasionError: a shelf is left empty, or nothing is left to compare the worlds by.
+        """
+        require_consistent(scenario.changes)
+        shelf = scenario.apply(self.market.occasions)
+        require_shelves(shelf)
+        if pricing is None:
+            price = shelf.price.astype(float)
+            pricing = Pricing(shelf, price, np.zeros(shelf.shape), np.zeros(shelf.shape))
+        return _draw(self, pricing, segments, stock or {}, responses or certain(), draws, seed, households,
+                     luck)  # fmt: skip
+
+
+def _draw(
+    desk: Desk, pricing: Pricing, segments: Segments | None, stock: Mapping[int, int], responses: Responses,
+    draws: int, seed: int, households: bool, luck: bool,
+) -> Rehearsal:  # fmt: skip
+    base, after, before = desk.market.occasions, pricing.paid, desk.before
+    said = before if after is base else desk.ask(after)
+    more = ((0, 0), (0, after.shape[1] - base.shape[1]))
+    anchors = find_anchors(base, after)
+    same = unchanged_cells(base, after)
+    units0 = np.pad(before.units, more, constant_values=1.0)
+    price0 = np.pad(base.price, more)
+    value0 = log_probability(np.pad(before.probability, more), np.pad(base.available, more))
+    value1 = log_probability(said.probability, after.available)
+    x0, x1 = np.pad(response_attributes(base), (*more, (0, 0))), response_attributes(after)
+    response = desk.price_response
+    if anchors.by_price.any():
+        require_price_response(response, desk.market.category)
+    mean_price = (before.probability * base.price).sum(1) / np.maximum(before.probability.sum(1), 1e-12)
+    score = np.log(before.buy / (1 - before.buy))
+    moved = np.log(said.buy / (1 - said.buy)) - score
+    codes = np.unique(np.concatenate([o.product[o.product >= 0] for o in (base, after)]))
+    place = np.where(after.product >= 0, np.searchsorted(codes, np.maximum(after.product, 0)), len(codes))
+    old = np.pad(base.product, more, constant_values=-3)
+    place = np.where(old >= 0, np.searchsorted(codes, np.maximum(old, 0)), place)
+    groups = segments or Segments(EVERYONE, (EVERYONE,), np.zeros(int(base.customer.max()) + 1, int))
+    weeks, week = np.unique(base.week, return_inverse=True)
+    segment = groups.of_customer[base.customer]
+    cell = segment * len(weeks) + week
+    who, household = np.unique(base.customer, return_inverse=True)
+    limit = np.full((len(weeks), len(codes) + 1), -1, np.int64)
+    for code, units in stock.items():
+        if code not in codes:
+            raise OccasionError(f"product {code} stands on no shelf of these weeks, so its stock is no limit")
+        limit[:, np.searchsorted(codes, code)] = units
+    order = np.lexsort((np.arange(len(base)), base.timestamp))  # stock goes to those who come first
+    rng = np.random.default_rng([seed, 72])
+    count = np.ones((draws, len(who)))
+    if households:
+        count = np.stack([
+            np.bincount(rng.integers(0, len(who), len(who)), minlength=len(who)) for _ in range(draws)
+        ]).astype(float)  # fmt: skip
+    given = (
+        value0, value1, *(x[:, :, 0].astype(np.float32) for x in (x0, x1)), _bits(x0), _bits(x1),
+        anchors.known, pricing.shift.astype(np.float32), (-response * anchors.utility).astype(np.float32),
+        score, moved, before.other, units0, np.where(same, units0, said.units), before.other_units,
+        mean_price, response, place, price0.astype(float), pricing.net, pricing.levy, cell, week,
+        desk.weight, household, np.arange(len(base)),
+    )  # fmt: skip
+    given = tuple(g[order] if isinstance(g, ndarray) else g for g in given)
+    cells = len(groups.label) * len(weeks)
+
+    def fill(parameter: ndarray, times: ndarray, lucky: bool) -> tuple[ndarray, ndarray, ndarray]:
+        shape = (len(parameter), 2, cells, len(codes) + 1, 3)
+        expected, drawn = np.zeros(shape), np.zeros(shape if lucky else (0, *shape[1:]))
+        surplus = np.zeros((len(parameter), cells))
+        kernels.fill_cube(*given, parameter, times, limit, seed, lucky, expected, drawn, surplus)
+        return expected, drawn, surplus
+
+    parameter = responses.draw(draws, seed)
+    expected, drawn, surplus = fill(parameter, count, luck or bool(stock))
+    central, _, middle = fill(responses.value[None], np.ones((1, len(who))), False)
+    if stock:  # what is sold out has no closed form
+        expected, central = drawn, drawn.mean(0, keepdims=True)
+    return Rehearsal(
+        np.append(codes, OTHER), np.tile(weeks, len(groups.label)),
+        np.repeat(np.arange(len(groups.label)), len(weeks)),
+        groups, central[0], expected, drawn if luck else expected, middle[0], surplus, parameter,
+        len(base), len(who), desk.customers,
+    )  # fmt: skip
+
+
+def log_probability(
+    probability: Float[ndarray, "occasion alternative"], available: ndarray
+) -> Float32[ndarray, "occasion alternative"]:
+    """Logarithms; -1e30 where there is nothing."""
+    there = (probability > 0) & available
+    return np.where(there, np.log(np.where(there, probability, 1.0)), NOTHING).astype(np.float32)
+
+
+def _bits(x: ndarray) -> ndarray:
+    return (x[:, :, 1] + 2 * x[:, :, 2]).astype(np.uint8)
+
+
+def pad_occasions(occasions: Occasions, columns: int) -> Occasions:
+    """The occasions with empty columns at the end."""
+    fill = {"product": -3, "price": 0, "list_price": 0, "promotion": 0, "available": False, "rank": -1}
+    more = ((0, 0), (0, columns))
+    return replace(occasions, **{
+        name: np.pad(getattr(occasions, name), more, constant_values=value) for name, value in fill.items()
+    })  # fmt: skip
+
+
+def sum_cells(
+    table: Float[ndarray, "*lead cell product quantity"], cells: Sequence[int] | ndarray
+) -> Float[ndarray, "*lead product quantity"]:
+    """A cube added up over some cells."""
+    return np.asarray(table[..., cells, :, :].sum(-3))
