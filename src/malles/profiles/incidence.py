@@ -373,6 +373,18 @@ def redescribe_shelves(
     return out
 
 
+def without_offers(features: Float32[ndarray, "cell feature"]) -> Float32[ndarray, "cell feature"]:
+    """The features of a week in which nothing is announced or discounted; what is usual stays."""
+    out = features.copy()
+    at = FEATURE_NAMES.index
+    for name in ("display", "mailer", "discount"):
+        out[:, at(name + "_change")] -= out[:, at(name)]
+        out[:, at(name)] = 0.0
+    for name in ("deepest_discount", "last_discount", "last_display", "last_mailer"):
+        out[:, at(name)] = 0.0
+    return out
+
+
 def _no_market(n_categories: int) -> Market:
     one, none = np.zeros(n_categories), np.zeros((0, 0))
     return Market(

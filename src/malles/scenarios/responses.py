@@ -30,16 +30,13 @@ class Responses:
 
     value: Float[ndarray, " parameter"]
     covariance: Float[ndarray, "parameter parameter"]
-    """Of estimation, clustered by household."""
-    between: Float[ndarray, " parameter"]
-    """Standard deviation of the parameters between categories."""
+    """Of the value: of estimation, and of what a category's own occasions leave unknown."""
 
     def draw(self, draws: int, seed: int) -> Float[ndarray, "draw parameter"]:
-        """Parameters of one category, drawn from a normal with both sources of spread."""
+        """Parameters drawn from a normal."""
         if draws < 1:
             raise ConfigError(f"`draws` must be at least 1, got {draws}")
-        spread = self.covariance + np.diag(self.between**2)
-        values, vectors = np.linalg.eigh(spread)
+        values, vectors = np.linalg.eigh(self.covariance)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
         z = np.random.default_rng([seed, 71]).standard_normal((draws, len(self.value)))
         out = self.value + z @ root.T
@@ -51,7 +48,7 @@ class Responses:
 def certain() -> Responses:
     """The model as it is, taken for the truth."""
     n = len(NAMES)
-    return Responses(np.array([1.0, 0, 0, 0, 0, 0]), np.zeros((n, n)), np.zeros(n))
+    return Responses(np.array([1.0, 0, 0, 0, 0, 0]), np.zeros((n, n)))
 
 
 def response_attributes(occasions: Occasions) -> Float[ndarray, "occasion alternative attribute"]:
@@ -162,36 +159,55 @@ def cluster_variance(
     return np.asarray(bread @ (total.T @ total) @ bread)
 
 
-def spread_between(fit: Fit, group: Int[ndarray, " row"], least: int = 50) -> Float[ndarray, " parameter"]:
-    """Standard deviation of parameters between groups beyond sampling, by the method of moments.
+@dataclass(frozen=True)
+class Groups:
+    """How parameters differ between groups, for example categories."""
 
-    One Newton step from the common value gives each group's deviation; its sampling variance is taken off.
+    between: Float[ndarray, " parameter"]
+    """Standard deviation between groups beyond sampling."""
+    deviation: Float[ndarray, "group parameter"]
+    """Of each group from the common value, shrunk; 0 for a group without rows."""
+    variance: Float[ndarray, "group parameter"]
+    """Of the deviation: what a group's own rows leave unknown, `between`² without rows."""
+
+
+def compare_groups(fit: Fit, group: Int[ndarray, " row"], groups: int, least: int = 50) -> Groups:
+    """Deviations of groups from the common fit, by empirical Bayes.
+
+    One Newton step from the common value gives each group's deviation δ with sampling variance v; the
+    variance between groups is t = mean(δ² - v), and what is kept of a group is δ t / (t + v), known up to
+    t v / (t + v).
 
     Args:
         fit: the common fit; rows of `fit.score` in the order of `group`.
-        group: for example the category of each row.
-        least: rows that a group needs to count.
+        group: code of each row, for example its category.
+        groups: number of codes.
+        least: rows that a group needs to count for `between`.
 
-    Source: DerSimonian and Laird (1986), unweighted form.
+    Source: DerSimonian and Laird (1986), unweighted form; Morris (1983) for the shrinkage.
     """
-    _, where, size = np.unique(group, return_inverse=True, return_counts=True)
-    n = len(fit.score)
-    excess = []
-    for g in np.flatnonzero(size >= least):
-        s = fit.score[where == g]
+    n, parameters = len(fit.score), len(fit.value)
+    step, sampling = np.zeros((groups, parameters)), np.full((groups, parameters), np.inf)
+    size = np.bincount(group, minlength=groups)
+    for g in np.flatnonzero(size):
+        s = fit.score[group == g]
         bread = np.linalg.inv(fit.information * len(s) / n)
-        step = bread @ s.sum(0)
-        excess.append(step**2 - np.diag(bread @ (s.T @ s) @ bread))
-    if len(excess) < 3:
-        return np.zeros(len(fit.value))
-    return np.sqrt(np.maximum(np.mean(excess, axis=0), 0.0))
+        step[g] = bread @ s.sum(0)
+        sampling[g] = np.diag(bread @ (s.T @ s) @ bread)
+    large = size >= least
+    between = np.zeros(parameters)
+    if large.sum() >= 3:
+        between = np.maximum(np.mean(step[large] ** 2 - sampling[large], axis=0), 0.0)
+    with np.errstate(invalid="ignore"):
+        kept = np.where(np.isfinite(sampling), between / np.maximum(between + sampling, 1e-300), 0.0)
+    return Groups(np.sqrt(between), step * kept, between * (1 - kept))
 
 
-def join_responses(choice: Fit, incidence: Fit | None, between: Float[ndarray, " parameter"]) -> Responses:
+def join_responses(choice: Fit, incidence: Fit | None = None) -> Responses:
     """Responses of two fits that are taken as independent; without one of incidence, it is left alone."""
     n = len(NAMES)
     value, covariance = certain().value, np.zeros((n, n))
     value[:CHOICE], covariance[:CHOICE, :CHOICE] = choice.value[:CHOICE], choice.covariance[:CHOICE, :CHOICE]
     if incidence is not None:
         value[CHOICE:], covariance[CHOICE:, CHOICE:] = incidence.value, incidence.covariance
-    return Responses(value, covariance, between)
+    return Responses(value, covariance)
