@@ -1,4 +1,5 @@
-"""Cases of a discussion from cases of resellers: eight candidates, and facts that each role sees a part of.
+"""Cases of a discussion from cases of resellers: eight candidates of a ranking, and facts that each role sees
+a part of.
 
 manufacturer   price breaks that were paid, new products and best sellers
 service        what came back, what similar shops buy
@@ -21,6 +22,10 @@ from malles.wholesale.resellers.evidence import Evidence
 from malles.wholesale.resellers.methods import Ranked
 
 LETTERS = "ABCDEFGH"
+FIRST = 5
+"""Places of the ranking before the options: these are places 6 to 13, the products about which it is least
+sure whether they belong among the first ten.
+"""
 MOVE = 0.5
 """Part of the suggested units that the talk may add or take away."""
 LARGE = 24
@@ -70,7 +75,7 @@ def build_talk_case(
     prices: PriceBook,
     names: tuple[str, ...],
 ) -> Case:
-    """One discussion: the eight candidates that a ranking puts first.
+    """One discussion: the eight candidates in places 6 to 13 of a ranking, or the last eight of a short one.
 
     Args:
         case: whose order it is; what was ordered is not looked at.
@@ -82,7 +87,8 @@ def build_talk_case(
         names: of products.
     """
     among = rows[evidence.candidate[rows]]
-    best = among[np.argsort(-ranked.score[among], kind="stable")[: len(LETTERS)]]
+    first = max(min(FIRST, len(among) - len(LETTERS)), 0)
+    best = among[np.argsort(-ranked.score[among], kind="stable")[first : first + len(LETTERS)]]
     options = []
     for letter, row in zip(LETTERS, best, strict=False):
         product, units = int(evidence.product[row]), max(round(float(suggested[row])), 1)
