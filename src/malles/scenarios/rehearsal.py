@@ -8,8 +8,8 @@ and product.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -25,6 +25,7 @@ from malles.scenarios.conflicts import require_consistent, require_shelves
 from malles.scenarios.counterfactual import Decide, Demand
 from malles.scenarios.decide import build_ask, find_price_response, require_price_response
 from malles.scenarios.inclusive_value import find_anchors, unchanged_cells
+from malles.scenarios.newcomer import Newcomer, add_column, drop_columns, join_newcomer, judge_newcomer
 from malles.scenarios.responses import Responses, certain, response_attributes
 from malles.vocabulary import OTHER, Occasions
 
@@ -125,7 +126,8 @@ class Desk:
         self,
         scenario: Scenario,
         *,
-        pricing: Pricing | None = None,
+        newcomers: Sequence[tuple[int, Newcomer]] = (),
+        pricing: Callable[[Occasions], Pricing] | None = None,
         segments: Segments | None = None,
         stock: Mapping[int, int] | None = None,
         responses: Responses | None = None,
@@ -138,7 +140,8 @@ class Desk:
 
         Args:
             scenario: edits of the shelf.
-            pricing: what policies make of it; None = customers pay the shelf's prices to the seller.
+            newcomers: new products, each with a code that the catalogue does not have.
+            pricing: what policies make of the shelf; None = customers pay its prices to the seller.
             segments: customers in groups, for the outcome tables.
             stock: units of a product that a week has in the scenario.
             responses: response parameters and their spread; None = the model is taken for the truth.
@@ -154,19 +157,38 @@ class Desk:
         require_consistent(scenario.changes)
         shelf = scenario.apply(self.market.occasions)
         require_shelves(shelf)
-        if pricing is None:
-            price = shelf.price.astype(float)
-            pricing = Pricing(shelf, price, np.zeros(shelf.shape), np.zeros(shelf.shape))
-        return _draw(self, pricing, segments, stock or {}, responses or certain(), draws, seed, households,
-                     luck)  # fmt: skip
+        for code, newcomer in newcomers:
+            shelf = add_column(shelf, newcomer, code)
+        priced = (pricing or pay_the_seller)(shelf)
+        return _draw(self, priced, self._answer(priced.paid, newcomers), segments, stock or {},
+                     responses or certain(), draws, seed, households, luck)  # fmt: skip
+
+    def _answer(self, paid: Occasions, newcomers: Sequence[tuple[int, Newcomer]]) -> Demand:
+        if paid is self.market.occasions:
+            return self.before
+        known = drop_columns(paid, len(newcomers))
+        said = self.ask(known)
+        price = paid.price[:, known.shape[1] :]
+        found = [
+            judge_newcomer(self.ask, known, said, newcomer, price[:, k])
+            for k, (_, newcomer) in enumerate(newcomers)
+        ]
+        for value, units in found:
+            said = join_newcomer(said, value, units)
+        return said
+
+
+def pay_the_seller(shelf: Occasions) -> Pricing:
+    """Customers pay the prices of the shelf, and the seller keeps them."""
+    nothing = np.zeros(shelf.shape)
+    return Pricing(shelf, shelf.price.astype(float), nothing, nothing)
 
 
 def _draw(
-    desk: Desk, pricing: Pricing, segments: Segments | None, stock: Mapping[int, int], responses: Responses,
-    draws: int, seed: int, households: bool, luck: bool,
+    desk: Desk, pricing: Pricing, said: Demand, segments: Segments | None, stock: Mapping[int, int],
+    responses: Responses, draws: int, seed: int, households: bool, luck: bool,
 ) -> Rehearsal:  # fmt: skip
     base, after, before = desk.market.occasions, pricing.paid, desk.before
-    said = before if after is base else desk.ask(after)
     more = ((0, 0), (0, after.shape[1] - base.shape[1]))
     anchors = find_anchors(base, after)
     same = unchanged_cells(base, after)
@@ -242,19 +264,3 @@ def log_probability(
 
 def _bits(x: ndarray) -> ndarray:
     return (x[:, :, 1] + 2 * x[:, :, 2]).astype(np.uint8)
-
-
-def pad_occasions(occasions: Occasions, columns: int) -> Occasions:
-    """The occasions with empty columns at the end."""
-    fill = {"product": -3, "price": 0, "list_price": 0, "promotion": 0, "available": False, "rank": -1}
-    more = ((0, 0), (0, columns))
-    return replace(occasions, **{
-        name: np.pad(getattr(occasions, name), more, constant_values=value) for name, value in fill.items()
-    })  # fmt: skip
-
-
-def sum_cells(
-    table: Float[ndarray, "*lead cell product quantity"], cells: Sequence[int] | ndarray
-) -> Float[ndarray, "*lead product quantity"]:
-    """A cube added up over some cells."""
-    return np.asarray(table[..., cells, :, :].sum(-3))
