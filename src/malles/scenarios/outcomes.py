@@ -56,7 +56,7 @@ def tabulate(
     by: str = "total",
     *,
     name: Callable[[int], str] = str,
-    cost: Float[ndarray, " product"] | None = None,
+    cost: Float[ndarray, " code"] | None = None,
     level: float = 0.9,
 ) -> list[Row]:
     """The outcome table of a rehearsal.
@@ -130,9 +130,7 @@ def tabulate(
     return rows
 
 
-def unit_costs(
-    found: Rehearsal, cost: Float[ndarray, " product"] | None
-) -> Float[ndarray, " product"] | None:
+def unit_costs(found: Rehearsal, cost: Float[ndarray, " code"] | None) -> Float[ndarray, " product"] | None:
     """Cost of every product of a rehearsal; None if no cost is known."""
     if cost is None:
         return None
@@ -151,7 +149,7 @@ def margin(
 
 
 def find_diversion(
-    found: Rehearsal, product: int, own: Bool[ndarray, " product"] | None = None, *, level: float = 0.9
+    found: Rehearsal, product: int, own: Bool[ndarray, " code"] | None = None, *, level: float = 0.9
 ) -> dict[str, Estimate]:
     """Where a product's change of units came from, as parts of it.
 
@@ -202,7 +200,7 @@ def find_place(found: Rehearsal, product: int) -> int:
 
 
 def find_risks(
-    found: Rehearsal, cost: Float[ndarray, " product"] | None = None, *, tail: float = 0.05
+    found: Rehearsal, cost: Float[ndarray, " code"] | None = None, *, tail: float = 0.05
 ) -> list[Risk]:
     """Value at risk and expected shortfall of the category's revenue, and of its margin if costs are known.
 
