@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 
 from malles.data.named_lines import NamedLines
-from malles.discussion.case import Decision, enforce_limits
+from malles.discussion.case import Case, Decision, enforce_limits
 from malles.discussion.roles import ALONE, ROLES
 from malles.errors import DataError
-from malles.wholesale.resellers.cases import OrderBook, build_order_book, build_reseller_cases, pick_cases
+from malles.wholesale.resellers.cases import (
+    OrderBook,
+    ResellerCase,
+    build_order_book,
+    build_reseller_cases,
+    pick_cases,
+)
 from malles.wholesale.resellers.evidence import Evidence, build_associates, build_evidence, build_market
 from malles.wholesale.resellers.methods import (
     CognitiveReorder,
@@ -19,7 +25,7 @@ from malles.wholesale.resellers.methods import (
     rank_last_order,
 )
 from malles.wholesale.resellers.scores import case_terms, score_methods
-from malles.wholesale.resellers.talk import apply_decisions, build_price_book, build_talk_case
+from malles.wholesale.resellers.talk import PriceBook, apply_decisions, build_price_book, build_talk_case
 
 START = 14_600
 """Day of the first line, since 1970-01-01."""
@@ -130,6 +136,49 @@ def test_options_keep_the_bounds_around_the_suggestion(rows):
     among = np.flatnonzero((evidence.case == 0) & evidence.candidate)
     assert among[out.score[among].argmax()] == row and out.units[row] == 30
     assert np.count_nonzero(out.units != ranked.units) <= 1
+
+
+def falling(candidates: int, ordered: tuple[int, ...] = ()) -> tuple[Evidence, Ranked]:
+    """One case whose candidates stand in the order of their scores; those of `ordered` are bought."""
+    bought = np.isin(np.arange(candidates), ordered)
+    evidence = Evidence(
+        np.zeros(candidates, int), np.arange(candidates), np.ones(candidates, bool), bought,
+        np.where(bought, 6.0, 0.0), np.full((candidates, 20), 2.0),
+    )  # fmt: skip
+    return evidence, Ranked(-np.arange(float(candidates)), np.full(candidates, 6.0))
+
+
+def talk_about(evidence: Evidence, ranked: Ranked) -> Case:
+    """The discussion of the one case of `falling`."""
+    one = np.ones(len(evidence.product))
+    case = ResellerCase(0, START + 9, np.flatnonzero(evidence.ordered), evidence.product[evidence.ordered])
+    names = tuple(f"THING {k}" for k in evidence.product)
+    return build_talk_case(
+        case, np.arange(len(one)), evidence, ranked, ranked.units, PriceBook(one, one, 0 * one), names
+    )
+
+
+@pytest.mark.parametrize(
+    ("candidates", "places"), [(30, range(5, 13)), (13, range(5, 13)), (10, range(2, 10)), (3, range(3))]
+)
+def test_the_options_are_the_places_6_to_13_or_the_last_eight(candidates, places):
+    """Of 30 or 13 candidates places 6 to 13 (from 0: 5 to 12), of 10 the last eight, of 3 all."""
+    assert talk_about(*falling(candidates)).about["row"] == list(places)
+
+
+@pytest.mark.parametrize(
+    ("ordered", "choice", "hits"), [((10,), "F", 1), ((9,), "F", 0), ((9,), "B", 1), ((9, 10), "F", 1)]
+)
+def test_a_talk_can_add_a_hit_lose_one_and_leave_them(ordered, choice, hits):
+    """F is place 11: put first, it pushes place 10 out of the ten; B is place 7, and nobody leaves.
+
+    With place 11 ordered the ten gain a hit (0 to 1), with place 10 ordered they lose it (1 to 0).
+    """
+    evidence, ranked = falling(20, ordered)
+    before = 10 * case_terms(evidence, ranked, 1)[0, 0]
+    assert before == sum(place < 10 for place in ordered)
+    out = apply_decisions(ranked, ranked.units, [talk_about(evidence, ranked)], [Decision(choice, 6)])
+    assert 10 * case_terms(evidence, out, 1)[0, 0] == pytest.approx(hits)
 
 
 def test_the_facts_do_not_depend_on_what_was_ordered(rows):
