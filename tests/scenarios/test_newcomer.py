@@ -8,7 +8,8 @@ from malles.scenarios.changes import PriceChange, Scenario
 from malles.scenarios.counterfactual import Demand
 from malles.scenarios.newcomer import Newcomer
 from malles.scenarios.outcomes import find_diversion
-from malles.scenarios.rehearsal import Desk, pay_the_seller
+from malles.scenarios.policy import pay_the_seller
+from malles.scenarios.rehearsal import Desk
 from malles.vocabulary import Occasions
 from scenarios.test_category_market import logit, market
 

@@ -26,6 +26,7 @@ from malles.scenarios.counterfactual import Decide, Demand
 from malles.scenarios.decide import build_ask, find_price_response, require_price_response
 from malles.scenarios.inclusive_value import find_anchors, unchanged_cells
 from malles.scenarios.newcomer import Newcomer, add_column, drop_columns, join_newcomer, judge_newcomer
+from malles.scenarios.policy import Pricing, pay_the_seller
 from malles.scenarios.responses import Responses, certain, response_attributes
 from malles.vocabulary import OTHER, Occasions
 
@@ -44,20 +45,6 @@ class Segments:
 
 
 @dataclass(frozen=True)
-class Pricing:
-    """Who gets what of each unit in the scenario, and what else moves utility."""
-
-    paid: Occasions
-    """What the customers meet: their prices."""
-    net: Float[ndarray, "occasion alternative"]
-    """What the seller keeps per unit."""
-    levy: Float[ndarray, "occasion alternative"]
-    """What the state gets per unit; negative for a subsidy."""
-    shift: Float[ndarray, "occasion alternative"]
-    """Given change of utility."""
-
-
-@dataclass(frozen=True)
 class Rehearsal:
     """What a scenario does, by draw and cell; quantities are units, revenue, levy."""
 
@@ -73,7 +60,9 @@ class Rehearsal:
     drawn: Float[ndarray, "draw world cell product quantity"]
     """The same with the luck of every trip."""
     central_surplus: Float[ndarray, " cell"]
-    """Change of consumer surplus, currency; NaN where the model does not respond to prices."""
+    """Change of consumer surplus, currency: by the rule of half, 1/2 (n + n') d m / η with n purchases on the
+    shelf, change d of its inclusive value, money m of a purchase; NaN where the model does not respond to
+    prices."""
     surplus: Float[ndarray, "draw cell"]
     parameter: Float[ndarray, "draw parameter"]
     occasions: int
@@ -178,12 +167,6 @@ class Desk:
         return said
 
 
-def pay_the_seller(shelf: Occasions) -> Pricing:
-    """Customers pay the prices of the shelf, and the seller keeps them."""
-    nothing = np.zeros(shelf.shape)
-    return Pricing(shelf, shelf.price.astype(float), nothing, nothing)
-
-
 def _draw(
     desk: Desk, pricing: Pricing, said: Demand, segments: Segments | None, stock: Mapping[int, int],
     responses: Responses, draws: int, seed: int, households: bool, luck: bool,
@@ -200,9 +183,10 @@ def _draw(
     response = desk.price_response
     if anchors.by_price.any():
         require_price_response(response, desk.market.category)
-    mean_price = (before.probability * base.price).sum(1) / np.maximum(before.probability.sum(1), 1e-12)
-    score = np.log(before.buy / (1 - before.buy))
-    moved = np.log(said.buy / (1 - said.buy)) - score
+    money = (before.probability * base.price * before.units).sum(1)
+    spend = money / np.maximum(before.probability.sum(1), 1e-12)
+    score = log_odds(before.buy)
+    moved = log_odds(said.buy) - score
     codes = np.unique(np.concatenate([o.product[o.product >= 0] for o in (base, after)]))
     place = np.where(after.product >= 0, np.searchsorted(codes, np.maximum(after.product, 0)), len(codes))
     old = np.pad(base.product, more, constant_values=-3)
@@ -228,7 +212,7 @@ def _draw(
         value0, value1, *(x[:, :, 0].astype(np.float32) for x in (x0, x1)), _bits(x0), _bits(x1),
         anchors.known, pricing.shift.astype(np.float32), (-response * anchors.utility).astype(np.float32),
         score, moved, before.other, units0, np.where(same, units0, said.units), before.other_units,
-        mean_price, response, place, price0.astype(float), pricing.net, pricing.levy, cell, week,
+        spend, response, place, price0.astype(float), pricing.net, pricing.levy, cell, week,
         desk.weight, household, np.arange(len(base)),
     )  # fmt: skip
     given = tuple(g[order] if isinstance(g, ndarray) else g for g in given)
@@ -252,6 +236,12 @@ def _draw(
         groups, central[0], expected, drawn if luck else expected, middle[0], surplus, parameter,
         len(base), len(who), desk.customers,
     )  # fmt: skip
+
+
+def log_odds(probability: Float[ndarray, " occasion"]) -> Float[ndarray, " occasion"]:
+    """log(p / (1 - p)), finite for what never or always happens."""
+    p = np.clip(np.asarray(probability, float), 1e-12, 1 - 1e-12)
+    return np.asarray(np.log(p / (1 - p)))
 
 
 def log_probability(
