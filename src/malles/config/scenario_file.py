@@ -145,7 +145,7 @@ def _sentence(origin: str, values: dict[str, Any], error: Any) -> str:
             place = ["it"]
         if len(place) > 1 and place[0] == "segment":
             known = ["column", "values"]
-    elif place[0] == "scenario" and len(place) > 1:
+    elif place[0] == "scenario" and (len(place) > 1 or error["type"] == "value_error"):
         where, place, known = f"{where}: [scenario]", place[1:], list(ScenarioTable.model_fields)
     name = ".".join(str(part) for part in place)
     if error["type"] == "extra_forbidden":
