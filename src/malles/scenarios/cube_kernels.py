@@ -100,7 +100,7 @@ def _count(mean, u):
 @njit(cache=True, parallel=True)
 def fill_cube(
     value0, value1, log_price0, log_price1, bits0, bits1, known, shift, step,
-    score, moved, other, units0, units1, other_units, mean_price, price_response,
+    score, moved, other, units0, units1, other_units, spend, price_response,
     place, net0, net1, levy, cell, week, weight, household, occasion,
     parameter, count, stock, seed, draw_trips, expected, drawn, surplus,
 ):  # fmt: skip
@@ -110,7 +110,7 @@ def fill_cube(
     #     by the model's own price response, where prices alone moved
     # score, moved: log-odds of a purchase, and what the incidence model makes of the scenario
     # other, other_units, units0, units1: P(other), and units given a purchase
-    # mean_price, price_response: of the row's money; η of the category
+    # spend, price_response: money of a purchase on the shelf; η of the category
     # place: product of every column, the last one for products outside the slate
     # net0, net1, levy: kept by the seller and by the state, per unit
     # cell, week: of the outcome tables; of the stock
@@ -168,7 +168,7 @@ def fill_cube(
             expected[b, 1, c, last, UNITS] += times * buy1 * off1 * other_units[i]
             worth = price_response * theta[SCALE] - theta[PRICE]
             if d != 0:
-                surplus[b, c] += 0.5 * (on0 + on1) * d * mean_price[i] / worth if worth > 0 else np.nan
+                surplus[b, c] += 0.5 * (on0 + on1) * d * spend[i] / worth if worth > 0 else np.nan
             if not draw_trips:
                 continue
             key = occasion[i]

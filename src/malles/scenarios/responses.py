@@ -39,7 +39,7 @@ class Responses:
         values, vectors = np.linalg.eigh(self.covariance)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
         z = np.random.default_rng([seed, 71]).standard_normal((draws, len(self.value)))
-        out = self.value + z @ root.T
+        out = self.value + (z[:, None, :] * root).sum(2)  # a matrix product rounds by the number of draws
         out[:, 0] = np.maximum(out[:, 0], 0.05)  # utilities are never turned over
         out[:, 5] = np.maximum(out[:, 5], -1.0)  # an offer never turns people away
         return np.asarray(out)
