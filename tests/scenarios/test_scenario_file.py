@@ -102,7 +102,7 @@ def test_a_file_with_every_kind_is_read_in_order(tmp_path):
     assert file.costs == {"11": 0.55}
     assert file.change[0].product == "11"  # a whole number is a key
     assert file.change[0].stores == ("7", "8")
-    assert file.change[11].products is None  # "all"
+    assert file.change[11].products == "all"
 
 
 PRICE = '[[change]]\nkind = "price"\nproduct = "11"\n'
@@ -156,6 +156,8 @@ MISTAKES = [
         '[[change]]\nkind = "new_product"\nname = "mint"\nprice = 2\nlike = ["11"]\nbrand = "private"',
         "change 1 (new_product): has like beside brand or size",
     ),
+    ('[[change]]\nkind = "cap"\nproducts = "al"\ncap = 1', "products = 'al' is impossible; expected: a list"),
+    ('[[change]]\nkind = "cap"\nproducts = []\ncap = 1', "products = [] is impossible; expected: at least"),
     ("[scenario", "is not valid TOML"),
 ]  # fmt: skip
 
@@ -174,6 +176,14 @@ def test_one_mistake_is_told_once(tmp_path):
     """The list of changes that is too short only because its one change is wrong is not told as well."""
     with pytest.raises(ConfigError) as caught:
         load_scenario_file(written(tmp_path, PRICE + "relativ = -0.2\nabsolute = 1.0"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_list_of_products_is_told_once(tmp_path):
+    """It may be a word or a list; only the list is spoken of."""
+    with pytest.raises(ConfigError) as caught:
+        load_scenario_file(written(tmp_path, '[[change]]\nkind = "cap"\ncap = 1\nproducts = ["11", [1]]'))
+    assert str(caught.value).endswith("products.1 = [1] is impossible; expected: a valid string.")
     assert "\n" not in str(caught.value)
 
 

@@ -19,10 +19,6 @@ def _in_order(value: Any) -> Any:
     return value
 
 
-def _all_is_none(value: object) -> object:
-    return None if value == "all" else value
-
-
 Key = Annotated[str, BeforeValidator(_as_key), Field(min_length=1, max_length=400)]
 """A key or a text of the data set; a whole number is a key too."""
 Keys = Annotated[tuple[Key, ...], BeforeValidator(_in_order), Field(min_length=1)]
@@ -219,8 +215,8 @@ class CapTable(Limited):
     """No price above a cap, before tax."""
 
     kind: Literal["cap"]
-    products: Annotated[Keys | None, BeforeValidator(_all_is_none)] = None
-    """"all" or None = every product of the category."""
+    products: Literal["all"] | Keys = "all"
+    """"all" = every product of the category."""
     cap: Price
     """The highest price, in the data set's currency."""
 

@@ -31,7 +31,7 @@ Cost = Annotated[Number, Field(ge=0, le=1e9)]
 
 WORDS = (
     ("^Input should be ", ""),
-    (r"^(String|Tuple|Dictionary) should have ", ""),
+    (r"^(String|Tuple|Dictionary|Value) should have ", ""),
     (r" after validation.*", ""),
     ("a valid tuple", "a list in [ ]"),
     ("a valid dictionary.*", "a table of fields"),
@@ -101,7 +101,7 @@ def build_scenario_file(values: dict[str, Any], *, origin: str = "scenario") -> 
     try:
         return ScenarioFile.model_validate(values)
     except ValidationError as problem:
-        found = [e for e in problem.errors() if e["type"] != "too_short" or not e["input"]]
+        found = [e for e in problem.errors() if not _is_echo(e)]
         sentences = list(dict.fromkeys(_sentence(origin, values, error) for error in found))
         raise ConfigError("\n".join(sentences[:5])) from problem
 
@@ -109,7 +109,7 @@ def build_scenario_file(values: dict[str, Any], *, origin: str = "scenario") -> 
 def _refuse_old(values: dict[str, Any], origin: str) -> None:
     table, changes = values.get("scenario"), values.get("change")
     old = [name for name in OLD if isinstance(table, dict) and name in table]
-    if old:
+    if old and isinstance(table, dict):
         product = table.get("product", "KEY")
         factor = table.get("price_multiplier", 0.8)
         cut = f"{factor - 1:.4g}" if isinstance(factor, int | float) else "-0.2"
@@ -129,9 +129,17 @@ def _refuse_old(values: dict[str, Any], origin: str) -> None:
         )
 
 
+def _is_echo(error: Any) -> bool:
+    """A list that is too short only because its members are wrong; a word that is not "all", but a list."""
+    if error["type"] == "too_short":
+        return bool(error["input"]) and not isinstance(error["loc"][-1], int)
+    return error["type"] == "literal_error" and "products" in error["loc"]
+
+
 def _sentence(origin: str, values: dict[str, Any], error: Any) -> str:
     """One validation error of pydantic in words."""
-    place, known = list(error["loc"]), list(ScenarioFile.model_fields)
+    place = [part for part in error["loc"] if not str(part).startswith(("function-", "literal["))]
+    known = list(ScenarioFile.model_fields)
     where = origin
     if place[0] == "change" and len(place) > 1:
         table = values["change"][place[1]]
