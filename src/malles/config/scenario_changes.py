@@ -191,7 +191,7 @@ class NewProductTable(Limited):
     """"private", "national", or a word of the text of its brand's products; None = any brand."""
     size: Annotated[str, Field(min_length=1)] | None = None
     """As on a label, for example "2 L"; None = any size."""
-    appeal: Annotated[Number, Field(ge=-20, le=20)] = 0.0
+    appeal: Annotated[Number, Field(ge=-10, le=10)] = 0.0
     """Added to utility: what makes it better (above 0) or worse than the products it is like."""
 
     @model_validator(mode="after")
@@ -270,7 +270,7 @@ class PreferenceTable(OfOneProduct):
     """Customers like a product more or less."""
 
     kind: Literal["preference"]
-    shift: Annotated[Number, Field(ge=-20, le=20)]
+    shift: Annotated[Number, Field(ge=-10, le=10)]
     """Added to utility; 0.7 doubles the odds of the product against the others."""
     segment: SegmentTable | None = None
     """Whose taste; None = everyone's."""
