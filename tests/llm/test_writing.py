@@ -12,9 +12,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("llguidance")
 
+from malles.errors import ModelError  # noqa: E402
 from malles.llm.backend import Message  # noqa: E402
 from malles.llm.backends.local import LocalBackend  # noqa: E402
 from malles.llm.reader import Reader, ReaderSettings  # noqa: E402
+from malles.llm.row_cache import RowCache  # noqa: E402
 
 SCHEMA = {
     "type": "object", "additionalProperties": False, "required": ["choice", "units"],
@@ -89,3 +91,54 @@ def test_a_reply_that_would_not_fit_the_context_is_counted_and_not_cut(backend):
     first, second = backend.complete(long, max_tokens=8)
     assert "do not fit into 1024" in first.problem
     assert second.completion_tokens > 0
+
+
+def test_every_row_begins_at_place_0_and_grows_at_its_own_end():
+    """Rows of 2 and 3 places: the next tokens stand in places 2 and 3, and each row sees its own alone."""
+    from transformers import DynamicCache
+
+    alone = []
+    for row, length in enumerate((2, 3)):
+        cache = DynamicCache()
+        cache.update(*(torch.full((1, 1, length, 1), 10.0 * row + k) for k in (1, 2)), 0)
+        alone.append(cache)
+    rows = RowCache(alone, 80)
+    assert rows.positions.tolist() == [[2], [3]]
+    keys, values = rows.update(torch.tensor([7.0, 8.0]).reshape(2, 1, 1, 1), torch.zeros(2, 1, 1, 1), 0)
+    assert keys.shape == (2, 1, 64, 1)
+    assert keys[:, 0, :5, 0].tolist() == [[1, 1, 7, 0, 0], [11, 11, 11, 8, 0]]
+    assert values[:, 0, :5, 0].tolist() == [[2, 2, 0, 0, 0], [12, 12, 12, 0, 0]]
+    assert rows.mask().shape == (2, 1, 1, 64)
+    assert rows.mask().sum(dim=-1).flatten().tolist() == [3, 4]
+    for _ in range(62):
+        rows.advance()
+    assert rows.mask().shape == (2, 1, 1, 128)  # place 65 of the longer row needs a second block
+
+
+def test_a_talk_longer_than_the_window_of_some_layers_is_refused():
+    """4,000 tokens before layers that look back 512; without such layers, or within 512, all is well."""
+    from types import SimpleNamespace
+
+    from malles.llm.writing import _check_window
+
+    gemma = SimpleNamespace(sliding_window=512, layer_types=["sliding_attention", "full_attention"])
+    with pytest.raises(
+        ModelError, match="take 4000 tokens, but some layers of this model look back only 512"
+    ):
+        _check_window(gemma, 4000)
+    _check_window(gemma, 512)
+    _check_window(SimpleNamespace(sliding_window=512, layer_types=["full_attention"]), 4000)
+    _check_window(SimpleNamespace(), 4000)
+
+
+@pytest.mark.weights
+def test_the_embedded_model_writes_every_word_alone_as_among_others():
+    """In the number format of this machine; padded on the left, three of these four differed in bfloat16."""
+    asked = [
+        [Message("user", f"Say in one sentence why {thing} sells well{' in May' * k}.")]
+        for k, thing in enumerate(("plum jam", "mint tea", "a lantern", "soap"))
+    ]
+    backend = LocalBackend.untuned()
+    together = backend.complete(asked, max_tokens=32)
+    alone = [backend.complete([one], max_tokens=32)[0] for one in asked]
+    assert [r.text for r in together] == [r.text for r in alone]
