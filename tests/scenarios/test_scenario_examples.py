@@ -1,5 +1,8 @@
 """The shipped scenarios: each loads, and says in codes what its comments say in words."""
 
+import re
+import tomllib
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,7 +10,7 @@ import pytest
 from house.source_tree import CLONE
 from malles.config import Config
 from malles.config.scenario_changes import KINDS
-from malles.config.scenario_file import load_scenario_file
+from malles.config.scenario_file import build_scenario_file, load_scenario_file
 from malles.data.loading import load_dataset
 from malles.occasions.catalogue import build_catalogue
 from malles.scenarios.changes import Delist, Display, Mailer, PriceChange
@@ -79,6 +82,15 @@ def test_every_shipped_scenario_resolves_and_makes_sense():
 def test_shipped_scenarios_show_most_kinds():
     shown = {change.kind for path in SHIPPED for change in load_scenario_file(path).change}
     assert set(KINDS) - shown == {"enter", "preference"}
+
+
+def test_the_page_names_every_kind_and_its_example_loads():
+    page = (CLONE / "docs" / "method" / "scenarios.md").read_text()
+    rows = [line.split("|")[1] for line in page.split("\n") if line.startswith("| `")]
+    assert {kind for row in rows for kind in re.findall(r"`(\w+)`", row)} == set(KINDS)
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (change,) = build_scenario_file(tomllib.loads(example)).change
+    assert (change.kind, change.relative, change.stores) == ("price", -0.2, ("367", "406"))
 
 
 def test_the_price_cut_has_its_cost_and_its_margin():
