@@ -40,7 +40,7 @@ def turns_of(
     for one, names in zip(specialists, talk.handed, strict=True):
         for j in names:
             fact = f"{one.name}-{j}"
-            words = "".join(c for c in said.get(fact, "nothing stands out") if c.isalpha() or c in " ,.-")
+            words = "".join(c if c.isalpha() else " " for c in said.get(fact, "nothing stands out"))
             claim = " ".join(words.split())[:CLAIM].strip()
             turns.append((one.name, Turn(claim, (fact,) if fact in said else (), str(j), 1)))
     return turns
