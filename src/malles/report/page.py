@@ -7,7 +7,7 @@ engine; only figures drawn in this room are inserted as markup.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -40,18 +40,28 @@ def render_page(content: ReportContent) -> str:
     >>> "<b>" in page, "A &lt;b&gt;bold" in page
     (False, True)
     """
+    return render_sections(content, [s for build in SECTIONS.values() if (s := build(content)) is not None])
+
+
+def render_sections(content: ReportContent, sections: Sequence[Section]) -> str:
+    """Sections of any origin as one HTML document, below title, subtitle and headline of the content."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.tests["block"] = lambda block, kind: type(block).__name__ == kind
     template = environment.from_string((files("malles.report") / "page.html.j2").read_text("utf-8"))
-    sections = [s for build in SECTIONS.values() if (s := build(content)) is not None]
     return template.render(content=content, sections=sections)
 
 
-def write_page(content: ReportContent, path: Path) -> Path:
-    """Render and write the report; an earlier one is replaced only when the new one is complete."""
-    page = render_page(content)
+def write_page(content: ReportContent, path: Path, sections: Sequence[Section] | None = None) -> Path:
+    """Render and write the report; an earlier one is replaced only when the new one is complete.
+
+    Args:
+        content: what the report shows.
+        path: the file.
+        sections: other ones than those of the content.
+    """
+    page = render_page(content) if sections is None else render_sections(content, sections)
     draft = path.with_name(path.name + ".part")
     try:
         with draft.open("w", encoding="utf-8", newline="\n") as file:

@@ -13,6 +13,8 @@ from malles.discussion.roles import ALONE, ROLES, Role, load_roles
 from malles.discussion.rounds import Discussion, DiscussionSettings, discuss
 from malles.discussion.transcript import Transcript
 from malles.llm.backend import Backend
+from malles.report.order_page import order_content, order_sections
+from malles.report.page import write_page
 from malles.road import Tell
 from malles.rules.printing import safe_cell
 from malles.wholesale.items import Item
@@ -36,7 +38,7 @@ def negotiate(
 
     Args:
         order: what could be bought.
-        folder: new folder for transcript.jsonl, orders.csv and decision.json.
+        folder: new folder for transcript.jsonl, orders.csv, decision.json and report.html.
         speak: makes the model that talks; None leaves the order to the arithmetic.
         alone: one role that sees everything, instead of the discussion.
         tell: told how far it is.
@@ -62,6 +64,8 @@ def negotiate(
     found["spent"] = sum(line.ordered * line.cost for line in lines)
     _write_orders(lines, folder / "orders.csv")
     (folder / "decision.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    cases = build_cases(order, items, plan)
+    write_page(order_content(order, found), folder / "report.html", order_sections(order, cases, found))
     return found
 
 

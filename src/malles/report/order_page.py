@@ -1,0 +1,125 @@
+"""The page of an order: what is ordered, the numbers behind it, and what the roles said, as sections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from malles.discussion.case import MOST_UNITS, Case
+from malles.report.blocks import Block, Bullets, Facts, Section
+from malles.report.content import ReportContent
+from malles.report.tables import number, plain_table
+from malles.wholesale.order import OrderFile, ProductTable
+
+LIMITS = (
+    "A claim is what a language model wrote. Nobody checked it; it moved the units only within the limits.",
+    "The plan rests on the units sold in the weeks of the order file, and on nothing that the file does not "
+    "say.",
+)
+"""Printed below every order."""
+
+
+def order_content(order: OrderFile, found: Mapping[str, Any]) -> ReportContent:
+    """Title and headline of the page.
+
+    Args:
+        order: the order file.
+        found: what is in decision.json.
+    """
+    talk = found.get("talk")
+    how = f"discussed by {', '.join(talk['roles'])} ({talk['model']})" if talk else "by arithmetic alone"
+    units = sum(line["ordered"] for line in found["lines"])
+    return ReportContent(
+        f"Order {found['order']}",
+        f"{len(found['lines'])} products, {order.order.weeks:g} weeks to cover, {how}",
+        headline={"Ordered": f"{number(units)} units", "Costs": _money(found["spent"], found["currency"])},
+    )
+
+
+def order_sections(order: OrderFile, cases: Sequence[Case], found: Mapping[str, Any]) -> list[Section]:
+    """The sections of the page; figures are those of `found`, the order file and the cases.
+
+    Args:
+        order: the order file.
+        cases: one per product, as they were or would be discussed.
+        found: what is in decision.json.
+    """
+    sections = [_lines(order, found), _numbers(order, cases)]
+    if found.get("talk"):
+        sections.append(_talk(found["talk"]))
+    return [*sections, Section("limits", "Warnings and limits", "", (Bullets(LIMITS),))]
+
+
+def _lines(order: OrderFile, found: Mapping[str, Any]) -> Section:
+    plan, currency = found["planned"], found["currency"]
+    facts = [
+        ("budget", "none" if order.order.budget is None else _money(order.order.budget, currency)),
+        ("planned cost", _money(plan["spent"], currency)),
+        ("expected profit of the plan", _money(plan["profit"], currency)),
+        ("worth of one more in the budget", _money(plan["budget_worth"], currency)),
+        ("cost of the order", _money(found["spent"], currency)),
+    ]
+    rows = [
+        {**line, "how": ": ".join(filter(None, (line["end"], "; ".join(line["corrections"]))))}
+        for line in found["lines"]
+    ]
+    names = {
+        "name": "Product", "proposed": "Planned", "talked": "After the talk", "ordered": "Ordered",
+        "cost": "Unit cost", "how": "How the talk ended; what the limits changed",
+    }  # fmt: skip
+    table = plain_table(pl.DataFrame(rows), "Units by product", names, digits={"cost": 2})
+    lead = "The plan proposes, the talk may move it, budget and shelf have the last word."
+    return Section("order", "The order", lead, (Facts(tuple(facts)), table))
+
+
+def _numbers(order: OrderFile, cases: Sequence[Case]) -> Section:
+    rows = [_numbers_of(p, case) for p, case in zip(order.product, cases, strict=True)]
+    names = {
+        "name": "Product", "price": "Sold at", "breaks": "Unit cost", "stock": "In stock",
+        "sold": "Sold by week, last one last", "suggested": "Planned", "low": "Talk: at least",
+        "high": "Talk: at most", "pack": "Pack", "minimum": "Minimum", "available": "Available",
+        "walk_away": "Walk-away cost",
+    }  # fmt: skip
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    table = plain_table(frame, "Prices, stock and limits", names, digits={"price": 2, "walk_away": 2})
+    lead = f"What the plan rests on. The talk may move it by {order.talk.move:.0%} of the planned units."
+    return Section("numbers", "The numbers behind it", lead, (table,))
+
+
+def _numbers_of(product: ProductTable, case: Case) -> dict[str, Any]:
+    option = case.options[0]
+    return {
+        "name": product.name, "price": product.price,
+        "breaks": ", ".join(f"{cost:.2f} from {least}" for least, cost in product.cost),
+        "stock": product.stock, "sold": ", ".join(f"{units:g}" for units in product.sold),
+        "suggested": option.suggested, "low": option.low,
+        "high": None if option.high >= MOST_UNITS else option.high,
+        "pack": product.pack, "minimum": product.minimum, "available": product.available,
+        "walk_away": product.walk_away,
+    }  # fmt: skip
+
+
+def _talk(talk: Mapping[str, Any]) -> Section:
+    facts = Facts(
+        (
+            ("model", str(talk["model"])),
+            ("turns", number(talk["turns"])),
+            ("turns that could not be read", number(talk["unreadable"])),
+            ("turns repaired", number(talk["repaired"])),
+            ("tokens read, written", f"{number(talk['tokens_read'])}, {number(talk['tokens_written'])}"),
+        )
+    )
+    blocks: list[Block] = [facts]
+    names = {"round": "Round", "role": "Role", "units": "Units", "claim": "Claim", "evidence": "Evidence"}
+    for product in dict.fromkeys(turn["product"] for turn in talk["said"]):
+        said = [t for t in talk["said"] if t["product"] == product]
+        rows = [{**t, "evidence": "; ".join(t["evidence"]) or "none"} for t in said]
+        blocks.append(plain_table(pl.DataFrame(rows), str(product), names))
+    lead = "Every readable turn, by product and round. Units of 0 propose to buy nothing."
+    return Section("talk", "What was said", lead, tuple(blocks))
+
+
+def _money(value: float, currency: str) -> str:
+    return f"{number(float(value), 2)} {currency}".rstrip()
