@@ -22,6 +22,7 @@ from malles.stages.models import fit_models
 from malles.stages.occasions import build_occasion_tables
 from malles.stages.page import write_report
 from malles.stages.records import record_found_tables, record_given_tables, record_simulated_tables
+from malles.stages.responses import find_responses
 from malles.stages.scores import score_models
 from malles.stages.transactions import read_transactions
 from malles.stages.what_if import ask_what_if
@@ -34,6 +35,7 @@ def walk_road(road: Road) -> Path:
     score_models(road)  # evaluation/   on weeks that no model saw
     simulate_market(road)  # population/ calibration/    all households, against what was sold
     record_simulated_tables(road)  # records/      every decision and aggregate, to be asked by `malles query`
+    find_responses(road)  # scenarios/    how well the response to prices and promotions is known
     ask_what_if(road)  # scenarios/    one change of the shelf, and where the units came from
     explain_one_decision(road)  # profiles/     one customer, one choice, and why
     record_found_tables(road)  # records/      scores and outcomes, likewise

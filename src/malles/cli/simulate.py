@@ -2,84 +2,177 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from malles.cli.frame import print_json, print_table, progress
-from malles.config import ScenarioSettings, build_config
-from malles.errors import ConfigError
+from malles.errors import UsageError
 
 
 def simulate_command(
-    scenario: Annotated[Path, typer.Argument(help="A TOML file with a [scenario] section.")],
+    scenario: Annotated[Path, typer.Argument(help="A TOML file of changes, see examples/scenarios/.")],
     model: Annotated[str, typer.Option(help="The run whose market is asked, for example demo-1.")],
-    week: Annotated[
-        int | None, typer.Option(help="Week of the what-if; by default the last simulated one.")
+    draws: Annotated[int, typer.Option(help="Draws behind every interval.", min=20, max=10_000)] = 200,
+    seed: Annotated[int | None, typer.Option(help="Seed of the draws; by default the run's.")] = None,
+    level: Annotated[float, typer.Option(help="Level of the intervals.", min=0.5, max=0.999)] = 0.9,
+    customers: Annotated[
+        float | None, typer.Option(help="Customers that the panel stands for; by default itself.", min=1)
     ] = None,
-    draws: Annotated[int, typer.Option(help="Draws behind every interval.", min=20)] = 200,
-    seed: Annotated[int | None, typer.Option(help="Seed of the draws.")] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(help="A grid, CHANGE.FIELD=FIRST:LAST:STEP, for example 1.relative=-0.3:0.1:0.1."),
+    ] = None,
+    elasticities: Annotated[
+        int | None,
+        typer.Option(help="Instead: own and cross elasticities of so many best sellers.", min=1, max=30),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Also write all rows to a .csv or .parquet file.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw it, to an .svg or .png file.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the scenario against the run, ask no model.")
+    ] = False,
     root: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Units, share, revenue and diversion under a change of one product's price or display."""
-    from malles.stages.simulate import ask_finished
+    """What a change of prices, promotions, assortment or policy does, with intervals."""
+    from malles.config.scenario_file import load_scenario_file
+    from malles.stages.rehearse import answer_scenario, check_scenario, open_market, outcome_rows
+    from malles.stages.sweep import elasticities as find_elasticities
+    from malles.stages.sweep import read_axis
+    from malles.stages.sweep import sweep as walk_grid
 
-    settings = load_scenario(scenario)
+    if out is not None and out.suffix not in {".csv", ".parquet"}:
+        raise UsageError(f"-o {out} should end in .csv or .parquet.")
+    if plot is not None and plot.suffix not in {".svg", ".png"}:
+        raise UsageError(f"--plot {plot} should end in .svg or .png.")
+    if sweep and elasticities:
+        raise UsageError("--sweep and --elasticities are two questions; ask one of them.")
+    file, axes = load_scenario_file(scenario), [read_axis(text) for text in sweep or ()]
     with progress() as tell:
-        found = ask_finished(root, model, settings, week, draws, seed, tell)
+        market = open_market(root, model, tell)
+        number = market.config.market.seed if seed is None else seed
+        if dry_run:
+            found: Any = check_scenario(market, file)
+            rows = found["products"]
+        elif axes:
+            tell("what-if", 0, None)
+            rows = found = walk_grid(
+                market, file, axes, draws=draws, seed=number, customers=customers, level=level,
+                tell=lambda done, total: tell("what-if", done, total),
+            )  # fmt: skip
+        elif elasticities:
+            tell("elasticities")
+            rows = found = find_elasticities(
+                market, file, elasticities, draws=draws, seed=number, level=level
+            )
+        else:
+            tell("what-if")
+            found = answer_scenario(market, file, draws=draws, seed=number, customers=customers, level=level)
+            rows = outcome_rows(found)
+    _write(rows, out)
+    if plot is not None:
+        from malles.report.scenario_figures import draw_answer
+
+        draw_answer(found, [f"{number}.{name}" for number, name, _ in axes], plot)
     if json:
         print_json(found)
+    elif dry_run:
+        _print_check(found)
+    elif axes:
+        _print_sweep(rows, [f"{number}.{name}" for number, name, _ in axes])
+    elif elasticities:
+        _print_elasticities(rows)
+    else:
+        _print_answer(found)
+
+
+def _write(rows: list[dict[str, Any]], out: Path | None) -> None:
+    if out is None:
         return
-    print_table(
-        ("", "base", "scenario", "difference", "95 % interval"),
-        [
-            (
-                name.replace("_", " "),
-                e["base"],
-                e["scenario"],
-                e["change"]["value"],
-                f"{e['change']['low']:.4g} to {e['change']['high']:.4g}",
-            )
-            for name, e in found["effects"].items()
-        ],
-        title=found["question"],
-    )
-    print_table(
-        ("where the units came from", "part", "95 % interval"),
-        [
-            (name, d["value"], f"{d['low']:.3g} to {d['high']:.3g}")
-            for name, d in found["diversion"].items()
-            if d["value"] is not None
-        ],
-    )
-    print_table(
-        ("price", "units", "share", "elasticity"),
-        [(c["price"], c["units"], c["share"], c["elasticity"]) for c in found["curve"]],
-    )
-    if found["note"]:
-        typer.echo(found["note"], err=True)
-    low, high = found["observed_prices"]
-    typer.echo(f"Observed prices: {low:.2f} to {high:.2f}; the curve beyond them extrapolates.", err=True)
-    typer.echo("Price effects are associational: past prices were not drawn at random.", err=True)
+    import polars as pl
+
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    frame.write_csv(out) if out.suffix == ".csv" else frame.write_parquet(out)
+    typer.echo(f"{frame.height:,} rows in {out}", err=True)
 
 
-def load_scenario(path: Path) -> ScenarioSettings:
-    """Read the [scenario] section of a TOML file.
+def _print_check(found: dict[str, Any]) -> None:
+    print_table(
+        ("product", "price today", "in the scenario", "occasions"),
+        [(p["product"], p["price_today"], p["price_then"], p["occasions"]) for p in found["products"]],
+        title=f"{found['question']} ({found['category']}, weeks {_weeks(found)})",
+    )
+    typer.echo(f"Nothing was simulated; {found['occasions']:,} trips would be asked.", err=True)
 
-    Raises:
-        ConfigError: the file cannot be read or names an unknown setting.
-    """
-    try:
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as problem:
-        raise ConfigError(f"There is no scenario file {path}; see examples/price_cut.toml.") from problem
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise ConfigError(f"{path} is not valid TOML: {problem}.") from problem
-    if list(values) != ["scenario"]:
-        raise ConfigError(
-            f"{path} should hold one section [scenario], got {', '.join(map(repr, values)) or 'nothing'}."
+
+def _print_answer(found: dict[str, Any]) -> None:
+    percent = f"{found['level']:.0%} interval"
+    for way, rows in found["tables"].items():
+        shown = [r for r in rows if way != "product" or r["quantity"] in {"units", "share", "margin"}]
+        if way == "product":  # the ten that move most
+            moved = {r["part"]: abs(r["change"]["value"]) for r in shown if r["quantity"] == "units"}
+            top = sorted(moved, key=lambda part: -moved[part])[:10]
+            shown = [r for part in top for r in shown if r["part"] == part]
+        print_table(
+            (way, "", "base", "scenario", "difference", percent),
+            [
+                (r["part"], r["quantity"], r["base"], r["scenario"], r["change"]["value"], _span(r["change"]))
+                for r in shown
+            ],
+            title=f"{found['question']} (week{'s' * (len(found['weeks']) > 1)} {_weeks(found)})"
+            if way == "total"
+            else "",
         )
-    return build_config(values, origin=str(path)).scenario
+    for product, parts in found["diversion"].items():
+        known = [(name, e["value"], _span(e)) for name, e in parts.items() if e["value"] == e["value"]]
+        if known:
+            print_table((f"where the units of {product} came from", "part", percent), known)
+    print_table(
+        ("risk", "mean change", "value at risk", "expected shortfall", "chance of a loss"),
+        [(r["quantity"], r["mean"], r["value_at_risk"], r["expected_shortfall"], r["loss_probability"])
+         for r in found["risks"]],
+    )  # fmt: skip
+    typer.echo(
+        f"{found['households']:,} households, {found['occasions']:,} trips, {found['draws']} draws, seed "
+        f"{found['seed']}; money in {found['currency']}; losses against the base world at 5 %.",
+        err=True,
+    )
+    for note in found["notes"]:
+        typer.echo(note, err=True)
+
+
+def _print_sweep(rows: list[dict[str, Any]], names: list[str]) -> None:
+    shown = [
+        *names, "price", "units", "units_low", "units_high", "elasticity", "revenue_change",
+        "category_revenue_change", "category_margin_change", "category_consumer_surplus_change",
+    ]  # fmt: skip
+    there = [name for name in shown if any(name in row for row in rows)]
+    print_table([name.replace("_", " ") for name in there], [[row.get(n) for n in there] for row in rows])
+    if "units_low" in there:
+        typer.echo("units low and high: interval of the change of units.", err=True)
+
+
+def _print_elasticities(rows: list[dict[str, Any]]) -> None:
+    own = [r for r in rows if r["own"]]
+    print_table(
+        ("product", "own elasticity", "interval"),
+        [(r["units_of"], r["elasticity"], _span(r)) for r in own],
+    )
+    cross = sorted((r for r in rows if not r["own"]), key=lambda r: -abs(r["elasticity"]))[:10]
+    print_table(
+        ("price of", "units of", "cross elasticity", "interval"),
+        [(r["price_of"], r["units_of"], r["elasticity"], _span(r)) for r in cross],
+    )
+
+
+def _span(interval: dict[str, Any]) -> str:
+    return f"{interval['low']:.4g} to {interval['high']:.4g}"
+
+
+def _weeks(found: dict[str, Any]) -> str:
+    first, last = found["weeks"][0], found["weeks"][-1]
+    return str(first) if first == last else f"{first} to {last}"

@@ -100,7 +100,7 @@ def _count(mean, u):
 @njit(cache=True, parallel=True)
 def fill_cube(
     value0, value1, log_price0, log_price1, bits0, bits1, known, shift, step,
-    score, moved, other, units0, units1, other_units, spend, price_response,
+    score, moved, follow, other, units0, units1, other_units, spend, price_response,
     place, net0, net1, levy, cell, week, weight, household, occasion,
     parameter, count, stock, seed, draw_trips, expected, drawn, surplus,
 ):  # fmt: skip
@@ -109,6 +109,7 @@ def fill_cube(
     # known, shift, step: comparable alternatives; given change of utility in the scenario; change of utility
     #     by the model's own price response, where prices alone moved
     # score, moved: log-odds of a purchase, and what the incidence model makes of the scenario
+    # follow: part of the change of the inclusive value that purchases follow; NaN = follow `moved`
     # other, other_units, units0, units1: P(other), and units given a purchase
     # spend, price_response: money of a purchase on the shelf; η of the category
     # place: product of every column, the last one for products outside the slate
@@ -149,6 +150,8 @@ def fill_cube(
             room = np.log(total) if total > 0 else -50.0
             level = score[i] + theta[LEVEL]
             move = min(max(moved[i] * (1 + theta[MOVE]), min(room, 0.0)), max(room, 0.0))
+            if not np.isnan(follow[i]):
+                move = min(max(follow[i] * (1 + theta[MOVE]), 0.0), 1.0) * room
             buy0, buy1 = 1 / (1 + np.exp(-level)), 1 / (1 + np.exp(-level - move))
             off1 = off0 / total if total > 0 else 1.0
             c = cell[i]

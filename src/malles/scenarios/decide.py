@@ -18,6 +18,7 @@ from malles.scenarios.inclusive_value import (
     bound_incidence,
     find_anchors,
     inclusive_change,
+    log_odds,
     measure_price_response,
     unchanged_cells,
 )
@@ -28,6 +29,8 @@ Units = Callable[[Occasions], Float[ndarray, "occasion alternative"]]
 
 STEP = 0.2
 """Relative change of price by which the price response of a category is measured."""
+BLIND = 1e-3
+"""Largest change of log-odds at which an incidence model is said not to see usual prices."""
 
 
 def build_ask(market: CategoryMarket, world: World, deciders: Deciders, units: Units | None = None) -> Decide:
@@ -141,6 +144,38 @@ def find_price_response(
         before.probability, *(world.probability for world in worlds),
         weight * before.buy * (1 - before.other), STEP,
     )  # fmt: skip
+
+
+def find_expansion(
+    market: CategoryMarket, ask: Decide, before: Demand, weight: Float[ndarray, " occasion"]
+) -> float:
+    """λ of the category, the part of a better shelf that brings more purchases; NaN if the models say it.
+
+        λ = sum over n of w[n] clip(moved[n], 0, D[n]) / sum over n of w[n] D[n]
+
+    taken from a cut of 20 % of the likeliest alternative, which incidence sees as a discount. An incidence
+    model that knows nothing but promotions does not answer when usual prices move; λ then stands in. NaN
+    where it does answer a rise of all prices and list prices.
+
+    Source: McFadden (1978), the coefficient of the inclusive value.
+    """
+    base = market.occasions
+    dearer = ask(
+        replace(
+            base,
+            price=(base.price * np.float32(1 + STEP)).astype(np.float32),
+            list_price=(base.list_price * np.float32(1 + STEP)).astype(np.float32),
+        )
+    )
+    if np.abs(log_odds(dearer.buy) - log_odds(before.buy)).max(initial=0.0) > BLIND:
+        return float("nan")
+    cut = move_leading(base, before.probability, -STEP)
+    said = ask(cut)
+    d = inclusive_change(find_anchors(base, cut), before.probability, said.probability, 0.0)
+    room = np.maximum(np.log(before.other + (1 - before.other) * np.exp(d)), 0.0)
+    moved = np.clip(log_odds(said.buy) - log_odds(before.buy), 0.0, room)
+    w = weight * before.buy
+    return float((w * moved).sum() / (w * room).sum()) if (w * room).sum() > 0 else 0.0
 
 
 def move_leading(

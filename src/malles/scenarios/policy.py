@@ -1,10 +1,9 @@
-# Written and committed by the lead of this work (naming.py, policy.py): extend and test it, do not rewrite it.
 """Changes that are not edits of a shelf: taxes, subsidies, incomes and tastes, and who gets what of a price.
 
 With p the price after all price changes:
 
     sales tax t with pass-through s   customer pays p (1 + s t), seller keeps p (1 + s t) / (1 + t)
-    subsidy r, or an amount a         customer pays p (1 - r) or p - a, seller keeps p, the state pays the rest
+    subsidy r, or an amount a         customer pays p (1 - r) or p - a, seller keeps p, the state the rest
     income x (1 + m)                  utility + λ m / (1 + m) price     (λ = utility of money; log income)
     taste                             utility + shift
 """

@@ -23,8 +23,8 @@ from malles.scenarios.category_market import CategoryMarket
 from malles.scenarios.changes import Scenario
 from malles.scenarios.conflicts import require_consistent, require_shelves
 from malles.scenarios.counterfactual import Decide, Demand
-from malles.scenarios.decide import build_ask, find_price_response, require_price_response
-from malles.scenarios.inclusive_value import find_anchors, unchanged_cells
+from malles.scenarios.decide import build_ask, find_expansion, find_price_response, require_price_response
+from malles.scenarios.inclusive_value import find_anchors, log_odds, unchanged_cells
 from malles.scenarios.newcomer import Newcomer, add_column, drop_columns, join_newcomer, judge_newcomer
 from malles.scenarios.policy import Pricing, pay_the_seller
 from malles.scenarios.responses import Responses, certain, response_attributes
@@ -81,6 +81,7 @@ class Desk:
     weight: Float[ndarray, " occasion"]
     customers: float
     _response: list[float] = field(default_factory=list)
+    _expansion: list[float] = field(default_factory=list)
 
     @classmethod
     def open(
@@ -110,6 +111,13 @@ class Desk:
         if not self._response:
             self._response.append(find_price_response(self.market, self.ask, self.before, self.weight))
         return self._response[0]
+
+    @property
+    def expansion(self) -> float:
+        """λ of the category: how far purchases follow the inclusive value; asked for once."""
+        if not self._expansion:
+            self._expansion.append(find_expansion(self.market, self.ask, self.before, self.weight))
+        return self._expansion[0]
 
     def rehearse(
         self,
@@ -187,6 +195,10 @@ def _draw(
     spend = money / np.maximum(before.probability.sum(1), 1e-12)
     score = log_odds(before.buy)
     moved = log_odds(said.buy) - score
+    follow = np.full(len(base), np.nan)
+    level = (after.list_price[:, : base.shape[1]] != base.list_price).any(1) & anchors.touched
+    if level.any():  # the usual price itself moves, which is no promotion
+        follow[level] = desk.expansion
     codes = np.unique(np.concatenate([o.product[o.product >= 0] for o in (base, after)]))
     place = np.where(after.product >= 0, np.searchsorted(codes, np.maximum(after.product, 0)), len(codes))
     old = np.pad(base.product, more, constant_values=-3)
@@ -211,7 +223,7 @@ def _draw(
     given = (
         value0, value1, *(x[:, :, 0].astype(np.float32) for x in (x0, x1)), _bits(x0), _bits(x1),
         anchors.known, pricing.shift.astype(np.float32), (-response * anchors.utility).astype(np.float32),
-        score, moved, before.other, units0, np.where(same, units0, said.units), before.other_units,
+        score, moved, follow, before.other, units0, np.where(same, units0, said.units), before.other_units,
         spend, response, place, price0.astype(float), pricing.net, pricing.levy, cell, week,
         desk.weight, household, np.arange(len(base)),
     )  # fmt: skip
@@ -236,12 +248,6 @@ def _draw(
         groups, central[0], expected, drawn if luck else expected, middle[0], surplus, parameter,
         len(base), len(who), desk.customers,
     )  # fmt: skip
-
-
-def log_odds(probability: Float[ndarray, " occasion"]) -> Float[ndarray, " occasion"]:
-    """log(p / (1 - p)), finite for what never or always happens."""
-    p = np.clip(np.asarray(probability, float), 1e-12, 1 - 1e-12)
-    return np.asarray(np.log(p / (1 - p)))
 
 
 def log_probability(

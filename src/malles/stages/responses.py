@@ -11,6 +11,7 @@ from malles.head.incidence import FittedIncidence
 from malles.head.incidence_cells import collect_cells
 from malles.profiles.incidence import without_offers
 from malles.road import Road
+from malles.scenarios.price_evidence import find_price_evidence
 from malles.scenarios.responses import (
     NAMES,
     Fit,
@@ -93,6 +94,7 @@ def estimate_responses(
         "between_categories": both(shelf.between, offer.between),
         "deviation": both(shelf.deviation, offer.deviation),
         "variance": both(shelf.variance, offer.variance),
+        "price_evidence": str(find_price_evidence(probability, occasions)),
         "occasions": len(choice.score),
         "cells": len(trips.score),
     }
