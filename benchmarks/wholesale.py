@@ -56,6 +56,8 @@ from malles.wholesale.resellers.talk import apply_decisions, build_price_book, b
 OUT = Path("runs/wholesale")
 WEEKS, TRAIN_WEEKS = 8, 16
 REFERENCE = "LightGBM"
+CONTROLS = ("no talk", "single role, equal tokens")
+"""Beginnings of the names of methods that the talks are compared with too."""
 ROUNDS = 4
 
 
@@ -229,15 +231,13 @@ def main() -> None:
         extra, report["talk"] = talks(
             spoken, every, test, ranked, lines, cancellations(asked.data, lines), asked.minutes, asked.batch
         )
-        for count in sorted({len(d) for d, _ in extra.values()} - {0}):
-            done = spoken[:count]
-            both = {name: value[done] for name, value in terms.items()} | {
-                name: case_terms(test, r, len(every))[done]
-                for name, (d, r) in extra.items()
-                if len(d) == count
-            }
-            tables[f"{count} cases talked over"] = score_methods(
-                both, customer[done], REFERENCE, np.random.default_rng(asked.seed)
+        done = spoken[: len(next(iter(extra.values()))[0])]
+        both = {name: value[done] for name, value in terms.items()} | {
+            name: case_terms(test, r, len(every))[done] for name, (_, r) in extra.items()
+        }
+        for other in (REFERENCE, *(n for n in extra if n.startswith(CONTROLS))) if done else ():
+            tables[f"{len(done)} cases talked over, gap to {other}"] = score_methods(
+                both, customer[done], other, np.random.default_rng(asked.seed)
             )
     report["tables"] = {
         name: {method: asdict(scored) for method, scored in table.items()} for name, table in tables.items()
@@ -317,6 +317,7 @@ def talks(
     }
     decisions, costs = talk_over(kinds, minutes, batch)
     count = {kind: len(made) for kind, made in decisions.items()}
+    reached = min(count.values())  # all kinds are scored on the same cases
     shared = costs["discussion"].until(ROUNDS) / max(count["discussion"], 1)
     level = equal_round(costs["single"], shared * count["single"], ROUNDS * len(roles))
     read = [("discussion", "discussion", r) for r in range(1, ROUNDS + 1)]
@@ -327,22 +328,21 @@ def talks(
     for label, kind, r in read:
         name = f"{label}, {r} round" + "s" * (r > 1)
         source = "rules" if kind == "rules" else "numbers"
-        made = [d[r - 1] for d in decisions[kind]]
+        made = [d[r - 1] for d in decisions[kind][:reached]]
         spoken_of = cases[source][: len(made)]
         out[name] = made, apply_decisions(base, suggestions[source], spoken_of, made)
         options = [(c.option(d.choice), d) for c, d in zip(spoken_of, made, strict=True) if d.choice]
         how[name] = {
-            "cases": len(made), "tokens": costs[kind].until(r) / max(len(made), 1),
+            "cases": len(made), "tokens": costs[kind].until(r) / max(count[kind], 1),
             "nothing": sum(d.choice is None for d in made),
             "corrected": sum(bool(d.corrections) for d in made),
             "as_suggested": sum(o is not None and o.suggested == d.units for o, d in options),
             "chosen": "".join(d.choice or "-" for d in made),
         }  # fmt: skip
     for source, units in suggestions.items():
-        for kind in ("discussion", "rules"):
-            out[f"no talk, suggestions of the {source}" + " " * (kind == "rules")] = (
-                [d[-1] for d in decisions[kind]], Ranked(base.score, units),
-            )  # fmt: skip
+        kind = "rules" if source == "rules" else "discussion"
+        made = [d[-1] for d in decisions[kind][:reached]]
+        out[f"no talk, suggestions of the {source}"] = made, Ranked(base.score, units)
     cost = {
         kind: {
             "turns": c.turns, "unreadable": sum(c.problems.values()), "problems": c.problems,
@@ -359,7 +359,7 @@ def as_text(report: dict[str, object], tables: dict[str, dict[str, Scored]]) -> 
     out = [json.dumps({k: v for k, v in report.items() if k != "tables"}, indent=1)]
     for title, table in tables.items():
         metrics = list(next(iter(table.values())).value)
-        for what in ("value", "gap"):
+        for what in ("gap",) if "gap to" in title and REFERENCE not in title else ("value", "gap"):
             out += [
                 "",
                 f"| {title}, {what} | " + " | ".join(metrics) + " |",

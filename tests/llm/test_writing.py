@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -12,6 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("llguidance")
 
+from malles.discussion.turn import CLAIM, WORDS  # noqa: E402
 from malles.errors import ModelError  # noqa: E402
 from malles.llm.backend import Message  # noqa: E402
 from malles.llm.backends.local import LocalBackend  # noqa: E402
@@ -142,3 +144,16 @@ def test_the_embedded_model_writes_every_word_alone_as_among_others():
     together = backend.complete(asked, max_tokens=32)
     alone = [backend.complete([one], max_tokens=32)[0] for one in asked]
     assert [r.text for r in together] == [r.text for r in alone]
+
+
+@pytest.mark.weights
+def test_a_claim_as_long_as_it_may_be_leaves_room_for_the_rest_of_a_turn_of_48_tokens():
+    """Eighteen single letters are the claim of 36 characters with the most tokens that was ever written."""
+    claim = " ".join("ABCDEFGHIJKLMNOPQR")
+    assert len(claim) == CLAIM - 1
+    assert re.fullmatch(WORDS, claim)
+    assert not any(re.fullmatch(WORDS, c) for c in ("", "A.A.B", "A, B", "A  B", " A", "24"))
+    turn = {"claim": claim, "evidence": ["f10", "f12"], "choice": "none", "units": 99_999}
+    tokenizer = LocalBackend.untuned().writer[1]
+    text = json.dumps(turn, separators=(",", ":"))
+    assert len(tokenizer(text, add_special_tokens=False)["input_ids"]) <= 48

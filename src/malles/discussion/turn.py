@@ -16,8 +16,11 @@ from malles.discussion.roles import Role
 
 NOBODY = "none"
 """What a proposal to buy nothing names."""
-CLAIM = 40
-"""Characters of a claim, and no digits, which cost a token each: a turn fits into 48 tokens."""
+CLAIM = 36
+"""Characters of a claim. It is words with one space between: digits and marks cost a token each, and a claim
+like "A.A.B.C" would leave no room for the rest. Eighteen letters in a row still fit into a turn of 48 tokens.
+"""
+WORDS = "^[A-Za-z]+( [A-Za-z]+)*$"
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def turn_schema(case: Case, role: Role) -> dict[str, Any]:
         "additionalProperties": False,
         "required": ["claim", "evidence", "choice", "units"],
         "properties": {
-            "claim": {"type": "string", "maxLength": CLAIM, "pattern": "^[A-Za-z ,.-]*$"},
+            "claim": {"type": "string", "maxLength": CLAIM, "pattern": WORDS},
             "evidence": {
                 "type": "array", "maxItems": 2,
                 "items": {"type": "string", "enum": [fact.id for fact in role.facts(case)]},
