@@ -78,7 +78,7 @@ def _numbers(order: OrderFile, cases: Sequence[Case]) -> Section:
     rows = [_numbers_of(p, case) for p, case in zip(order.product, cases, strict=True)]
     names = {
         "name": "Product", "price": "Sold at", "breaks": "Unit cost", "stock": "In stock",
-        "sold": "Sold by week, last one last", "suggested": "Planned", "low": "Talk: at least",
+        "sold": "Sold by week, last one last", "demand": "Demand", "suggested": "Planned", "low": "Talk: at least",
         "high": "Talk: at most", "pack": "Pack", "minimum": "Minimum", "available": "Available",
         "walk_away": "Walk-away cost",
     }  # fmt: skip
@@ -94,6 +94,7 @@ def _numbers_of(product: ProductTable, case: Case) -> dict[str, Any]:
         "name": product.name, "price": product.price,
         "breaks": ", ".join(f"{cost:.2f} from {least}" for least, cost in product.cost),
         "stock": product.stock, "sold": ", ".join(f"{units:g}" for units in product.sold),
+        "demand": next((fact.text for fact in case.facts if fact.topic == "demand"), None),
         "suggested": option.suggested, "low": option.low,
         "high": None if option.high >= MOST_UNITS else option.high,
         "pack": product.pack, "minimum": product.minimum, "available": product.available,
