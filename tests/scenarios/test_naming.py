@@ -20,6 +20,7 @@ TEXTS = [
 ]  # fmt: skip
 KEYS = [11, 12, 13, 14, 15, 21, 22, 31]
 TEA, COLA = 0, 1
+MINT = {"kind": "new_product", "name": "mint", "price": 2.5}
 
 
 def catalogue(customers: pl.DataFrame | None = None) -> Catalogue:
@@ -161,6 +162,25 @@ def test_without_like_a_new_product_is_like_its_brand_and_the_nearest_sizes(aske
     assert new.like == like
 
 
+def test_policies_may_name_a_new_product_and_edits_of_a_shelf_may_not():
+    new = {**MINT, "like": [11]}
+    found = resolve(
+        {"kind": "sales_tax", "rate": 0.1, "products": ["mint", 12]},
+        {"kind": "preference", "product": "mint", "shift": 0.5},
+        {"kind": "limited_stock", "product": "mint", "units": 7}, new, costs={"mint": 1.0},
+    )  # fmt: skip
+    assert found.policies[0].reach.products == (8, 1)
+    assert found.policies[1].reach.products == (8,)
+    assert found.stock == {8: 7}
+    assert "change 2 (price): 'mint' is new in this file" in refused(new, cut("mint"))
+
+
+def test_values_of_a_column_stand_in_the_order_of_their_numbers():
+    people = pl.DataFrame({"customer": [1, 2, 3, 4], "income": ["100K+", None, "Under 15K", "15-24K"]})
+    found = resolve(cut(), segment_by="income", people=people).segments
+    assert found.label == ("Under 15K", "15-24K", "100K+", "unknown")
+
+
 def test_costs_are_given_else_a_part_of_the_usual_list_price_else_unknown():
     np.testing.assert_allclose(usual_list_price(catalogue())[:5], [1, 2.5, 3, 4, np.nan])
     found = resolve(cut(), costs={"11": 0.3}, margin=0.2)
@@ -186,6 +206,8 @@ def test_segments_have_a_label_for_every_customer():
 def test_the_category_is_named_or_that_of_the_first_product_or_the_default():
     assert resolve(cut(), category=None).category == TEA
     assert resolve(cut(22), category=None).category == COLA
+    assert resolve(cut("green tea  20 ct"), category=None).category == TEA
+    assert resolve({"kind": "sales_tax", "rate": 0.1, "products": [11]}, category=None).category == TEA
     assert resolve({"kind": "sales_tax", "rate": 0.1}, category=None).category == COLA
     assert resolve(cut()).weeks == (44,)  # the last known week
 
@@ -195,9 +217,11 @@ def test_a_scenario_without_a_name_is_called_by_its_changes():
     assert resolve(cut(), name="Cheap tea").name == "Cheap tea"
 
 
-MINT = {"kind": "new_product", "name": "mint", "price": 2.5}
 REFUSALS = [
     (cut(99), {}, "change 1 (price): product '99' is unknown in 'TEA'."),
+    (cut("cola  2 l"), {}, "product 'cola  2 l' (COLA 2 L) belongs to 'COLA', not to 'TEA'"),
+    (cut("HERB TEA"), {"category": None}, "'HERB TEA' stands in 2 categories; say which with"),
+    ({**MINT, "name": "11", "like": [11]}, {}, "there is a product '11' already; choose another name."),
     (cut("GREN TEA 20 CT"), {}, "Did you mean"),
     (cut("Herb tea"), {}, "2 products of 'TEA' are called 'Herb tea'; name one by its key"),
     (cut("Herb tea"), {}, "for example '14', '15'."),

@@ -139,6 +139,33 @@ def test_half_the_income_doubles_what_prices_weigh():
     np.testing.assert_allclose(found.shift, [[0] * 4, [0, -2, -3, 0], [0] * 4], rtol=1e-6)
 
 
+def test_more_income_acts_on_what_is_paid_with_tax():
+    """3.00 with 10 % tax is 3.30, and with λ = 2 a quarter more income is worth 0.2 x 2 x 3.30 = 1.32."""
+    for policies in (
+        (SalesTax(0.1, 1.0, ALL), IncomeShift(0.25, ALL)),
+        (IncomeShift(0.25, ALL), SalesTax(0.1, 1.0, ALL)),
+    ):
+        np.testing.assert_allclose(under(*policies).shift[2, 2], 1.32, rtol=1e-6)
+
+
+def test_two_changes_of_income_multiply():
+    """1.25 x 0.8 = 1: nothing changes."""
+    assert np.abs(under(IncomeShift(0.25, ALL), IncomeShift(-0.2, ALL)).shift).max() < 1e-12
+
+
+def test_two_taxes_are_shared_out_too():
+    """2.00 with 10 % and then 20 % on top is 2.64: the state gets 0.20 + 0.44, the seller keeps 2.00."""
+    found = under(SalesTax(0.1, 1.0, ALL), SalesTax(0.2, 1.0, ALL))
+    np.testing.assert_allclose(found.paid.price[0, 1], 2.64, rtol=1e-6)
+    np.testing.assert_allclose([found.net[0, 1], found.levy[0, 1]], [2.0, 0.64])
+
+
+def test_a_customer_that_the_data_do_not_know_is_in_no_segment():
+    shelf = replace(shop(), customer=np.array([-1, 1, 2], np.int32))
+    found = under(Subsidy(0.3, None, Reach(customers=np.array([False, False, True]))), shelf=shelf)
+    assert (found.levy[:, 1] < 0).tolist() == [False, False, True]
+
+
 def test_the_given_shelf_stays_as_it_is():
     shelf = shop()
     under(SalesTax(0.1, 1.0, ALL), Subsidy(0.5, None, ALL), shelf=shelf)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -69,8 +70,11 @@ def resolve_scenario(
             "the weeks whose shelves the run knows, the first one first."
         )
     names = _Names(file, catalogue, tuple(range(first, last + 1)), default_category)
-    for number, change in enumerate(file.change, start=1):
-        names.read(change, f"change {number} ({change.kind})")
+    numbered = [(f"change {number} ({change.kind})", change) for number, change in enumerate(file.change, 1)]
+    for where, change in numbered:
+        names.bring_in(change, where)
+    for where, change in numbered:
+        names.read(change, where)
     return names.resolved()
 
 
@@ -98,43 +102,65 @@ class _Names:
     def _find_category(self) -> int:
         names, asked = self.catalogue.category_name, self.file.scenario.category
         if asked is None:
-            for change in self.file.change:
-                code = self.keys.get(str(getattr(change, "product", None) or ""), -1)
-                if code >= 0 and self.catalogue.products.category[code] >= 0:
-                    return int(self.catalogue.products.category[code])
-            return self.default_category
+            return self._category_of_products()
         if asked not in names:
             hint = did_you_mean(asked, names)
             raise ConfigError(
-                f"[scenario] category {asked!r} is no choice category of {self.catalogue.name!r}. {hint}"
+                f"[scenario] category {asked!r} is no choice category of {self.catalogue.name!r}. "
+                f"{hint}".rstrip()
             )
         return names.index(asked)
 
+    def _category_of_products(self) -> int:
+        """The category of the first product named, else the default one."""
+        names = self.catalogue.category_name
+        for number, change in enumerate(self.file.change, start=1):
+            one, several = getattr(change, "product", None), getattr(change, "products", None)
+            several = several if isinstance(several, tuple) else getattr(change, "like", None)
+            for name in (several or ()) if one is None else (one,):
+                found = self.catalogue.products.category[self.called(name)]
+                codes = sorted({int(code) for code in found if code >= 0})
+                if len(codes) > 1:
+                    some = ", ".join(repr(names[code]) for code in codes[:SHOWN])
+                    raise ConfigError(
+                        f"change {number} ({change.kind}): {name!r} stands in {len(codes)} categories; "
+                        f"say which with [scenario] category, for example {some}."
+                    )
+                if codes:
+                    return codes[0]
+        return self.default_category
+
+    def called(self, name: str) -> list[int]:
+        """Codes of all products with this key or, without one, this text."""
+        if name in self.keys:
+            return [self.keys[name]]
+        return [code for code, text in enumerate(self.texts) if _plain(text) == _plain(name)]
+
     def product(self, name: str, where: str) -> int:
         """The code of a product named by its key or its text."""
+        new = {newcomer.name: code for code, newcomer in self.newcomers}
+        if name in new:
+            return new[name]
         category = self.catalogue.products.category
         title = self.catalogue.category_name[self.category]
-        if name in self.keys:
-            code = self.keys[name]
-            if category[code] != self.category:
-                home = "no choice category" if category[code] < 0 else (
-                    f"{self.catalogue.category_name[category[code]]!r}"
-                )  # fmt: skip
-                raise ConfigError(
-                    f"{where}: product {name!r} ({self.texts[code]}) belongs to {home}, not to {title!r}; "
-                    "one scenario speaks of one category."
-                )
-            return code
-        here = np.flatnonzero(category == self.category)
-        found = [int(code) for code in here if self.texts[code].casefold() == name.casefold()]
+        called = self.called(name)
+        found = [code for code in called if category[code] == self.category]
         if len(found) == 1:
             return found[0]
+        if called and not found:
+            homes = sorted({int(category[code]) for code in called if category[code] >= 0})
+            home = ", ".join(repr(self.catalogue.category_name[code]) for code in homes[:SHOWN])
+            raise ConfigError(
+                f"{where}: product {name!r} ({self.texts[called[0]]}) belongs to "
+                f"{home or 'no choice category'}, not to {title!r}; one scenario speaks of one category."
+            )
         if found:
             some = ", ".join(repr(str(self.catalogue.products.key[code])) for code in found[:SHOWN])
             raise ConfigError(
                 f"{where}: {len(found)} products of {title!r} are called {name!r}; name one by its key, for "
                 f"example {some}."
             )
+        here = np.flatnonzero(category == self.category)
         local = {str(self.catalogue.products.key[int(code)]): self.texts[code] for code in here}
         hint = did_you_mean(name, [*local, *dict.fromkeys(local.values())]) or (
             f"It has {len(local)} products, for example "
@@ -196,15 +222,37 @@ class _Names:
             hint = did_you_mean(column, known) or f"The columns are: {', '.join(known)}."
             raise ConfigError(f"{where}: the customers table has no column {column!r}. {hint}")
         values = [UNKNOWN if v is None else str(v) for v in table[column].to_list()]
-        label = sorted(set(values) - {UNKNOWN}) + [UNKNOWN] * (UNKNOWN in values)
+        label = sorted(set(values), key=by_number)
         return label, np.array([label.index(v) for v in values])
+
+    def bring_in(self, change: tables.ChangeTable, where: str) -> None:
+        """A new product of the file, so that policies may name it."""
+        if not isinstance(change, tables.NewProductTable):
+            return
+        if change.name in self.keys or change.name in (newcomer.name for _, newcomer in self.newcomers):
+            raise ConfigError(f"{where}: there is a product {change.name!r} already; choose another name.")
+        weeks, stores = self.when(change, where), self.at(change, where)
+        code = len(self.catalogue.products) + len(self.newcomers)
+        new = Newcomer(change.name, change.price, self.likes(change, where), change.appeal, weeks, stores)
+        self.newcomers.append((code, new))
+
+    def of_data(self, name: str, where: str) -> int:
+        """The code of a product that is not new: an edit of a shelf cannot speak of a new one."""
+        code = self.product(name, where)
+        if code >= len(self.catalogue.products):
+            raise ConfigError(
+                f"{where}: {name!r} is new in this file; say what holds for it where it is brought in, with "
+                'kind = "new_product".'
+            )
+        return code
 
     def read(self, change: tables.ChangeTable, where: str) -> None:
         """Add one change."""
         weeks, stores = self.when(change, where), self.at(change, where)
         product = -1
         if isinstance(change, tables.OfOneProduct | tables.ScheduleTable):
-            product = self.product(change.product, where)
+            any_product = isinstance(change, tables.PreferenceTable | tables.LimitedStockTable)
+            product = (self.product if any_product else self.of_data)(change.product, where)
             self.named.append(product)
         match change:
             case tables.PriceTable():
@@ -228,14 +276,10 @@ class _Names:
             case tables.EnterTable():
                 self.changes.append(Enter(product, change.price, change.list_price, weeks, stores))
             case tables.NewProductTable():
-                like = self.likes(change, where)
-                code = len(self.catalogue.products) + len(self.newcomers)
-                newcomer = Newcomer(change.name, change.price, like, change.appeal, weeks, stores)
-                self.newcomers.append((code, newcomer))
-                self.named.append(code)
+                self.named.append(self.product(change.name, where))
             case tables.RivalsTable():
                 lead = PriceChange(product, change.relative, change.absolute, weeks, stores)
-                rivals = tuple(self.product(name, where) for name in change.rivals)
+                rivals = tuple(self.of_data(name, where) for name in change.rivals)
                 self.changes.append(RivalsFollow(lead, rivals, change.pass_through))
             case tables.CapTable():
                 capped = None if change.products == "all" else change.products
@@ -262,7 +306,7 @@ class _Names:
     def likes(self, change: tables.NewProductTable, where: str) -> tuple[int, ...]:
         """Products that a new one is like: those named, else of its brand the ones with the nearest size."""
         if change.like is not None:
-            return tuple(self.product(name, where) for name in change.like)
+            return tuple(self.of_data(name, where) for name in change.like)
         products = self.catalogue.products
         same = np.flatnonzero(products.category == self.category)
         if change.brand is not None:
@@ -317,10 +361,24 @@ class _Names:
             cost[: len(products)] = (1 - self.file.scenario.margin) * usual_list_price(self.catalogue)
             for code, newcomer in self.newcomers:
                 cost[code] = (1 - self.file.scenario.margin) * newcomer.price
-        new = {newcomer.name: code for code, newcomer in self.newcomers}
         for key, value in self.file.costs.items():
-            cost[new[key] if key in new else self.product(key, "[costs]")] = value
+            cost[self.product(key, "[costs]")] = value
         return cost
+
+
+def by_number(label: str) -> tuple[bool, float, bool, str]:
+    """Where a value stands in a table: by its first number, "Under 15K" before "15-24K", `UNKNOWN` last.
+
+    >>> sorted(["unknown", "100-124K", "15-24K", "Under 15K", "Renter"], key=by_number)
+    ['Under 15K', '15-24K', '100-124K', 'Renter', 'unknown']
+    """
+    number = re.search(r"\d+(\.\d+)?", label)
+    below = label.casefold().startswith(("under", "below", "less", "<"))
+    return label == UNKNOWN, float(number.group()) if number else np.inf, not below, label
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def usual_list_price(catalogue: Catalogue) -> Float[ndarray, " product"]:

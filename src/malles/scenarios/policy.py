@@ -4,7 +4,7 @@ With p the price after all price changes:
 
     sales tax t with pass-through s   customer pays p (1 + s t), seller keeps p (1 + s t) / (1 + t)
     subsidy r, or an amount a         customer pays p (1 - r) or p - a, seller keeps p, the state the rest
-    income x (1 + m)                  utility + λ m / (1 + m) price     (λ = utility of money; log income)
+    income x (1 + m)                  utility + λ m / (1 + m) paid price (λ = utility of money; log income)
     taste                             utility + shift
 """
 
@@ -55,7 +55,8 @@ class Reach:
         """Where it holds."""
         rows = np.ones(len(occasions), bool)
         if self.customers is not None:
-            rows &= self.customers[occasions.customer]
+            known = occasions.customer >= 0
+            rows &= known & self.customers[np.where(known, occasions.customer, 0)]
         if self.weeks is not None:
             rows &= np.isin(occasions.week, self.weeks)
         if self.stores is not None:
@@ -141,23 +142,21 @@ def apply_policies(
         policies: taxes, subsidies, incomes and tastes.
         money: utility of a unit of currency, λ, by occasion.
     """
-    paid, net = shelf.price.astype(float), shelf.price.astype(float)
-    levy, shift = np.zeros(shelf.shape), np.zeros(shelf.shape)
+    paid = shelf.price.astype(float)
+    levy, shift, felt = np.zeros(shelf.shape), np.zeros(shelf.shape), np.ones(shelf.shape)
     for policy in policies:
         cells = policy.reach.cells(shelf)
         if isinstance(policy, SalesTax):
             paid = np.where(cells, paid * (1 + policy.pass_through * policy.rate), paid)
-            kept = paid / (1 + policy.rate) + np.where(levy < 0, -levy, 0)
             levy = np.where(cells, levy + paid * policy.rate / (1 + policy.rate), levy)
-            net = np.where(cells, kept, net)
         elif isinstance(policy, Subsidy):
             given = np.where(cells, policy.paid_by_state(paid), 0.0)
             levy, paid = levy - given, paid - given
         elif isinstance(policy, IncomeShift):
-            gain = policy.relative / (1 + policy.relative)
-            shift += np.where(cells, money[:, None] * gain * shelf.price, 0.0)
+            felt = np.where(cells, felt / (1 + policy.relative), felt)
         else:
             shift += np.where(cells, policy.shift, 0.0)
+    shift += money[:, None] * (1 - felt) * paid
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = np.where(shelf.price > 0, paid / shelf.price, 1.0)
     moved = factor != 1
@@ -167,7 +166,7 @@ def apply_policies(
             price=np.where(moved, paid, shelf.price).astype(np.float32),
             list_price=np.where(moved, shelf.list_price * factor, shelf.list_price).astype(np.float32),
         ),
-        net, levy, shift,
+        paid - levy, levy, shift,
     )  # fmt: skip
 
 
