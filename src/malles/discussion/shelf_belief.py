@@ -106,8 +106,9 @@ def count_masses(tiers: Sequence[ndarray], chosen: Sequence[int]) -> Float[ndarr
     """
     found = np.array([sum(tier[c] == t for tier, c in zip(tiers, chosen, strict=True)) for t in range(3)])
     held = np.array([sum((tier == t).any() for tier in tiers) for t in range(3)])
-    mass: ndarray = (found + 0.5) / (np.where(held > 0, held, len(tiers)) + 1)
-    return mass / mass.sum()
+    odds = (found + 0.5) / (np.where(held > 0, held, len(tiers)) + 1)
+    mass: ndarray = odds / odds.sum()
+    return mass
 
 
 def _fit_temperature(read: Sequence[tuple[ShelfTalk, int]]) -> float:
