@@ -78,8 +78,8 @@ def _numbers(order: OrderFile, cases: Sequence[Case]) -> Section:
     rows = [_numbers_of(p, case) for p, case in zip(order.product, cases, strict=True)]
     names = {
         "name": "Product", "price": "Sold at", "breaks": "Unit cost", "stock": "In stock",
-        "sold": "Sold by week, last one last", "demand": "Demand", "suggested": "Planned", "low": "Talk: at least",
-        "high": "Talk: at most", "pack": "Pack", "minimum": "Minimum", "available": "Available",
+        "sold": "Sold by week, last one last", "demand": "Demand", "suggested": "Planned",
+        "low": "Talk: at least", "high": "Talk: at most", "pack": "Pack", "minimum": "Minimum", "available": "Available",
         "walk_away": "Walk-away cost",
     }  # fmt: skip
     frame = pl.DataFrame(rows, infer_schema_length=None)
