@@ -79,8 +79,8 @@ def _numbers(order: OrderFile, cases: Sequence[Case]) -> Section:
     names = {
         "name": "Product", "price": "Sold at", "breaks": "Unit cost", "stock": "In stock",
         "sold": "Sold by week, last one last", "demand": "Demand", "suggested": "Planned",
-        "low": "Talk: at least", "high": "Talk: at most", "pack": "Pack", "minimum": "Minimum", "available": "Available",
-        "walk_away": "Walk-away cost",
+        "low": "Talk: at least", "high": "Talk: at most", "pack": "Pack", "minimum": "Minimum",
+        "available": "Available", "walk_away": "Walk-away cost",
     }  # fmt: skip
     frame = pl.DataFrame(rows, infer_schema_length=None)
     table = plain_table(frame, "Prices, stock and limits", names, digits={"price": 2, "walk_away": 2})
