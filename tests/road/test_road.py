@@ -207,24 +207,57 @@ def test_a_history_given_as_a_column_replaces_the_one_looked_up(
     assert answers["second"][1] > answers["first"][1]
 
 
-def test_the_shipped_example_is_a_scenario(walked: tuple[Path, Path]) -> None:
-    from malles.cli.simulate import load_scenario
-
-    example = Path(__file__).parents[2] / "examples" / "price_cut.toml"
-    assert load_scenario(example).price_multiplier == 0.8
+def best_seller(folder: Path) -> str:
+    found: str = json.loads((folder / "07-what-if.json").read_text())["product"]
+    return found
 
 
 def test_a_what_if_on_a_finished_run_moves_units_the_right_way(
     walked: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The market has negative price coefficients: half the price sells more, and the parts add up."""
-    scenario = tmp_path / "half.toml"
-    scenario.write_text("[scenario]\nprice_multiplier = 0.5\ndisplay = false\n")
+    scenario, product = tmp_path / "half.toml", best_seller(walked[0])
+    scenario.write_text(f'[scenario]\nmargin = 0.3\n[[change]]\nkind = "price"\nproduct = "{product}"\n'
+                        "relative = -0.5\n")  # fmt: skip
     call = ["simulate", str(scenario), "--model", walked[0].name, "--root", str(walked[0].parent), "--json"]
     assert command_line(call) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["effects"]["units"]["change"]["value"] > 0
-    assert [c["units"] for c in found["curve"]] == sorted((c["units"] for c in found["curve"]), reverse=True)
+    units = {r["part"]: r["change"]["value"] for r in found["tables"]["product"] if r["quantity"] == "units"}
+    whole = next(r for r in found["tables"]["total"] if r["quantity"] == "units")["change"]["value"]
+    named = found["products"][0]["product"]
+    assert product in named
+    assert units[named] > 0
+    assert sum(units.values()) == pytest.approx(whole)
+    parts = found["diversion"][named]
+    assert sum(parts[k]["value"] for k in ("shelf", "other", "expansion")) == pytest.approx(1.0)
+    assert {r["quantity"] for r in found["risks"]} == {"revenue", "margin"}
+
+    assert command_line([*call, "--sweep", "1.relative=-0.4:0.2:0.2", "--draws", "20"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["1.relative"] for row in rows] == [-0.4, -0.2, 0.0, 0.2]
+    assert [row["units"] for row in rows] == sorted((row["units"] for row in rows), reverse=True)
+    assert rows[2]["units_change"] == pytest.approx(0.0, abs=1e-9)  # nothing changed
+
+    table = tmp_path / "rows.csv"
+    assert command_line([*call, "--elasticities", "2", "--draws", "20", "-o", str(table)]) == 0
+    own = [row for row in json.loads(capsys.readouterr().out) if row["own"]]
+    assert all(row["elasticity"] < 0 for row in own)
+    assert len(table.read_text().splitlines()) == 1 + 4
+
+
+def test_a_scenario_is_checked_without_asking_a_model(
+    walked: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario, product = tmp_path / "check.toml", best_seller(walked[0])
+    call = ["simulate", str(scenario), "--model", walked[0].name, "--root", str(walked[0].parent)]
+    scenario.write_text(f'[[change]]\nkind = "price"\nproduct = "{product}"\nrelative = -0.5\n')
+    assert command_line([*call, "--dry-run", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["products"]
+    assert row["price_then"] == pytest.approx(row["price_today"] / 2, rel=1e-3)
+    scenario.write_text(f'[[change]]\nkind = "price"\nproduct = "{product}9"\nrelative = -0.5\n')
+    assert command_line([*call, "--dry-run"]) == 2
+    assert f"product '{product}9' is unknown" in capsys.readouterr().err
+    assert command_line([*call, "--dry-run", "--sweep", "2.relative=0,1"]) == 2
 
 
 def test_a_look_at_test_weeks_is_written_down(walked: tuple[Path, Path]) -> None:

@@ -9,7 +9,6 @@ from tests.scenarios.logit_markets import Logit, shelf_of
 from malles.errors import OccasionError
 from malles.scenarios.changes import Delist, Display, PriceChange, Scenario
 from malles.scenarios.inclusive_value import (
-    bound_incidence,
     find_anchors,
     inclusive_change,
     measure_price_response,
@@ -96,21 +95,3 @@ def test_the_price_response_of_a_logit_is_its_coefficient():
     assert found == pytest.approx(1.3, rel=1e-5)
     alone = np.array([[0.0, 1.0]])
     assert measure_price_response(alone, alone, alone, np.ones(1), 0.2) == 0.0  # nothing to compare with
-
-
-def test_incidence_by_hand():
-    """o = 1/2, e^d = 3: the category is worth log 2 more and the rest falls to 1/4.
-
-    An excited model stops there, a timid one keeps its own step, and one that falls stays.
-    """
-    one = np.ones(3)
-    buy, other = bound_incidence(0.5 * one, np.array([0.9, 0.6, 0.3]), 0.5 * one, np.log(3) * one)
-    np.testing.assert_allclose(buy, [2 / 3, 0.6, 0.5])
-    np.testing.assert_allclose(other, 0.25)
-
-
-def test_a_worse_shelf_can_only_lose():
-    one = np.ones(3)
-    buy, other = bound_incidence(0.5 * one, np.array([0.1, 0.45, 0.7]), 0 * one, np.log(0.5) * one)
-    np.testing.assert_allclose(buy, [1 / 3, 0.45, 0.5])
-    np.testing.assert_allclose(other, 0)

@@ -8,8 +8,9 @@ from malles.config.scenario_file import build_scenario_file
 from malles.errors import ConfigError
 from malles.profiles.incidence import Shelf
 from malles.scenarios.changes import Delist, Display, Mailer, PriceChange
-from malles.scenarios.naming import Resolved, name_of, resolve_scenario, usual_list_price
+from malles.scenarios.naming import Resolved, resolve_scenario
 from malles.scenarios.policy import IncomeShift, PreferenceShift, SalesTax, Subsidy
+from malles.scenarios.products import name_of, usual_list_price
 from malles.scenarios.sense import require_sense, standing_products
 from malles.scenarios.shelf_changes import Discount, Enter, PriceCap, PriceSchedule, RivalsFollow
 from malles.vocabulary import Catalogue, Lines, Offers, Products, PromotionTable

@@ -14,8 +14,9 @@ from malles.config.scenario_file import build_scenario_file, load_scenario_file
 from malles.data.loading import load_dataset
 from malles.occasions.catalogue import build_catalogue
 from malles.scenarios.changes import Delist, Display, Mailer, PriceChange
-from malles.scenarios.naming import Resolved, name_of, resolve_scenario
+from malles.scenarios.naming import Resolved, resolve_scenario
 from malles.scenarios.newcomer import Newcomer
+from malles.scenarios.products import name_of
 from malles.scenarios.sense import require_sense
 from malles.scenarios.shelf_changes import Discount, PriceCap, PriceSchedule, RivalsFollow
 from malles.vocabulary import Catalogue, Lines, Offers, Products, PromotionTable

@@ -49,6 +49,8 @@ def simulate_command(
         raise UsageError(f"-o {out} should end in .csv or .parquet.")
     if plot is not None and plot.suffix not in {".svg", ".png"}:
         raise UsageError(f"--plot {plot} should end in .svg or .png.")
+    if plot is not None and dry_run:
+        raise UsageError("--plot has nothing to draw with --dry-run; leave one of them out.")
     if sweep and elasticities:
         raise UsageError("--sweep and --elasticities are two questions; ask one of them.")
     file, axes = load_scenario_file(scenario), [read_axis(text) for text in sweep or ()]

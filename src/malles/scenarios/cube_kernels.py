@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit, prange
 
 from malles.population.crowd_kernels import _exp
-from malles.population.kernels import _key as _hash
+from malles.population.kernels import _GOLDEN, _mix
+from malles.scenarios.luck_kernels import count_units, number, pick, pick_what_is_left
 
 SCALE, PRICE, DISPLAY, MAILER, LEVEL, MOVE = range(6)
 """Columns of the response parameters: s, θ of log price, display and mailer, shift and stretch of incidence.
@@ -19,85 +20,68 @@ SCALE, PRICE, DISPLAY, MAILER, LEVEL, MOVE = range(6)
 UNITS, REVENUE, LEVY = range(3)
 """Quantities of a cube."""
 _TINY = 1e-6
-_NEVER = -1e30
+_NEVER, _ZERO, _ONE = np.float32(-1e30), np.float32(0.0), np.float32(1.0)
+BLOCK = 64
+"""Rows side by side: what is known of them stays in the nearest caches for all draws of a thread."""
+DRAWS = 5
+"""Draws that one thread makes of a block before the next."""
 _USES = 5
 """Random numbers of one trip: purchase, shelf or other, alternative, units, second choice when sold out."""
 
 
 @njit(inline="always")
-def _key(seed, draw, occasion, use):
-    """The random number of one use, in (0, 1)."""
-    return _hash(np.uint64(seed), np.uint64(draw), np.uint64(occasion), np.uint64(use))
-
-
-@njit(inline="always")
-def _weigh(value, log_price, bits, shift, parameter, out):
-    """exp(s V + θ x + u) of one row into `out`, over its largest; returns the sum and the largest."""
-    J = len(value)
+def _weigh(value, log_price, bits, shift, start, m, parameter, out, top, total):
+    """exp(s V + θ x + u) of a block of rows over their largest, and its sum; rows stand in the vector lanes."""
     s, price = np.float32(parameter[SCALE]), np.float32(parameter[PRICE])
     display, mailer = np.float32(parameter[DISPLAY]), np.float32(parameter[MAILER])
-    top = np.float32(_NEVER)
-    for j in range(J):
-        v = np.float32(_NEVER)
-        if value[j] > _NEVER:
-            v = s * value[j] + price * log_price[j] + shift[j]
-            if bits[j] & 1:
-                v += display
-            if bits[j] & 2:
-                v += mailer
-        out[j] = v
-        top = max(top, v)
-    total = np.float32(0.0)
-    for j in range(J):
-        out[j] = _exp(out[j] - top) if out[j] > _NEVER else np.float32(0.0)
-        total += out[j]
-    return total, top
+    for i in range(m):
+        top[i], total[i] = _NEVER, _ZERO
+    for j in range(len(value)):
+        row, a, p = out[j], value[j, start : start + m], log_price[j, start : start + m]
+        told, more = bits[j, start : start + m], shift[j, start : start + m]
+        for i in range(m):
+            v = s * a[i] + price * p[i] + more[i]
+            v += display if told[i] & 1 else _ZERO
+            v += mailer if told[i] & 2 else _ZERO
+            row[i] = v if a[i] > _NEVER else _NEVER
+        for i in range(m):
+            top[i] = max(top[i], row[i])
+    for j in range(len(value)):
+        row = out[j]
+        for i in range(m):
+            e = _exp(row[i] - top[i])
+            e = e if row[i] > _NEVER else _ZERO
+            row[i] = e
+            total[i] += e
+
+
+@njit(cache=True)
+def _turn(table):
+    """The table with alternatives as rows."""
+    return np.ascontiguousarray(table.T)
 
 
 @njit(inline="always")
-def _pick(weight, total, u):
-    """The alternative at u of the distribution function; -1 if there is none."""
-    goal, run, found = u * total, 0.0, -1
-    for j in range(len(weight)):
-        if weight[j] > 0:
-            run += weight[j]
-            found = j
-            if run > goal:
-                break
-    return found
+def _sum_known(known, weight, start, m, out):
+    """Weights of the comparable alternatives of a block of rows."""
+    for i in range(m):
+        out[i] = 0.0
+    for j in range(len(known)):
+        row, there = weight[j], known[j, start : start + m]
+        for i in range(m):
+            out[i] += row[i] if there[i] else _ZERO
 
 
 @njit(inline="always")
-def _pick_what_is_left(weight, u, place, left):
-    """The alternative at u among those that are not sold out; -1 if there is none."""
-    total, run, found = 0.0, 0.0, -1
+def _spread(on, weight, total, units, start, m, out):
+    """Units of every alternative of a block of rows."""
     for j in range(len(weight)):
-        if left[place[j]] != 0:
-            total += weight[j]
-    goal = u * total
-    for j in range(len(weight)):
-        if weight[j] > 0 and left[place[j]] != 0:
-            run += weight[j]
-            found = j
-            if run > goal:
-                break
-    return found
+        row, w, each = out[j], weight[j], units[j, start : start + m]
+        for i in range(m):
+            row[i] = on[i] * w[i] / total[i] * each[i]
 
 
-@njit(inline="always")
-def _count(mean, u):
-    """Units 1, 2, ... of 1 + Poisson(mean - 1)."""
-    rate = max(mean - 1.0, 0.0)
-    p = np.exp(-rate)
-    run, k = p, 0
-    while u > run and k < 200:
-        k += 1
-        p *= rate / k
-        run += p
-    return 1 + k
-
-
-@njit(cache=True, parallel=True)
+@njit(cache=True, parallel=True, error_model="numpy")
 def fill_cube(
     value0, value1, log_price0, log_price1, bits0, bits1, known, shift, step,
     score, moved, follow, other, units0, units1, other_units, spend, price_response,
@@ -121,89 +105,127 @@ def fill_cube(
     # fills expected and drawn [draw, world, cell, product, quantity] and surplus [draw, cell]
     n, J = value0.shape
     last = expected.shape[3] - 1
-    for b in prange(len(parameter)):
-        theta = parameter[b]
-        e0, e1 = np.empty(J, np.float32), np.empty(J, np.float32)
-        none = np.zeros(J, np.float32)
-        left = stock.copy()
-        for i in range(n):
-            times = weight[i] * count[b, household[i]]
-            if times <= 0:
-                continue
-            sum0, _ = _weigh(value0[i], log_price0[i], bits0[i], none, theta, e0)
-            sum1, _ = _weigh(value1[i], log_price1[i], bits1[i], shift[i], theta, e1)
-            old, new, any_known = 0.0, 0.0, False
-            for j in range(J):
-                if known[i, j]:
-                    delta = shift[i, j] + np.float32(theta[SCALE]) * step[i, j]
-                    delta += np.float32(theta[PRICE]) * (log_price1[i, j] - log_price0[i, j])
-                    old += e0[j] * (_exp(np.float32(delta)) if delta != 0 else np.float32(1.0))
-                    new += e1[j]
-                    any_known = True
-            d = 0.0
-            if any_known and sum0 > 0 and sum1 > 0:
-                d = np.log(max(old / sum0, _TINY) / max(new / sum1, _TINY))
-            if sum1 == 0:
-                d = -50.0
-            off0 = other[i]
-            total = off0 + (1 - off0) * np.exp(d)
-            room = np.log(total) if total > 0 else -50.0
-            level = score[i] + theta[LEVEL]
-            move = min(max(moved[i] * (1 + theta[MOVE]), min(room, 0.0)), max(room, 0.0))
-            if not np.isnan(follow[i]):
-                move = min(max(follow[i] * (1 + theta[MOVE]), 0.0), 1.0) * room
-            buy0, buy1 = 1 / (1 + np.exp(-level)), 1 / (1 + np.exp(-level - move))
-            off1 = off0 / total if total > 0 else 1.0
-            c = cell[i]
-            on0, on1 = times * buy0 * (1 - off0), times * buy1 * (1 - off1)
-            for j in range(J):
-                p = place[i, j]
-                if e0[j] > 0:
-                    q = on0 * e0[j] / sum0 * units0[i, j]
-                    expected[b, 0, c, p, UNITS] += q
-                    expected[b, 0, c, p, REVENUE] += q * net0[i, j]
-                if e1[j] > 0:
-                    q = on1 * e1[j] / sum1 * units1[i, j]
-                    expected[b, 1, c, p, UNITS] += q
-                    expected[b, 1, c, p, REVENUE] += q * net1[i, j]
-                    expected[b, 1, c, p, LEVY] += q * levy[i, j]
-            expected[b, 0, c, last, UNITS] += times * buy0 * off0 * other_units[i]
-            expected[b, 1, c, last, UNITS] += times * buy1 * off1 * other_units[i]
-            worth = price_response * theta[SCALE] - theta[PRICE]
-            if d != 0:
-                surplus[b, c] += 0.5 * (on0 + on1) * d * spend[i] / worth if worth > 0 else np.nan
-            if not draw_trips:
-                continue
-            key = occasion[i]
-            trips = int(np.floor(times + _key(seed, b, key, 0)))
-            most = max(buy0, buy1)
-            for r in range(trips):
-                use = 1 + r * _USES
-                u = _key(seed, b, key, use)
-                if u >= most:
-                    continue
-                away, at = _key(seed, b, key, use + 1), _key(seed, b, key, use + 2)
-                many = _key(seed, b, key, use + 3)
-                if u < buy0:
-                    j = _pick(e0, sum0, at) if away >= off0 else -1
-                    if j >= 0:
-                        q = _count(units0[i, j], many)
-                        drawn[b, 0, c, place[i, j], UNITS] += q
-                        drawn[b, 0, c, place[i, j], REVENUE] += q * net0[i, j]
-                    elif away < off0:
-                        drawn[b, 0, c, last, UNITS] += _count(other_units[i], many)
-                if u < buy1:
-                    if away < off1:
-                        drawn[b, 1, c, last, UNITS] += _count(other_units[i], many)
+    draws = len(parameter)
+    valued0, valued1, logged0, logged1 = _turn(value0), _turn(value1), _turn(log_price0), _turn(log_price1)
+    told0, told1, comparable = _turn(bits0), _turn(bits1), _turn(known)
+    each0, each1 = _turn(units0), _turn(units1)
+    pushed, nothing = _turn(shift), np.zeros((J, n), np.float32)
+    taxed = np.any(levy != 0)
+    any_known, moves = np.zeros(n, np.bool_), np.zeros(n, np.bool_)  # comparable, and moved as well
+    for i in range(n):
+        for j in range(J):
+            changes = shift[i, j] != 0 or step[i, j] != 0 or log_price1[i, j] != log_price0[i, j]
+            any_known[i] |= known[i, j]
+            moves[i] |= known[i, j] and changes
+    parts = (draws + DRAWS - 1) // DRAWS
+    for part in prange(parts):
+        first, stop = part * draws // parts, (part + 1) * draws // parts
+        e0, e1 = np.empty((J, BLOCK), np.float32), np.empty((J, BLOCK), np.float32)
+        q0, q1 = np.empty((J, BLOCK)), np.empty((J, BLOCK))
+        top, sums0, sums1 = np.empty((3, BLOCK), np.float32)
+        trips_of, olds, news, ons0, ons1, buys0, buys1, offs1 = np.empty((8, BLOCK))
+        lefts = np.empty((stop - first, *stock.shape), stock.dtype)
+        for b in range(first, stop):
+            lefts[b - first] = stock
+        for start in range(0, n, BLOCK):
+            m = min(BLOCK, n - start)
+            for b in range(first, stop):
+                theta, left = parameter[b], lefts[b - first]
+                draw_key = _mix((_mix(np.uint64(seed) + _GOLDEN) ^ np.uint64(b)) + _GOLDEN)
+                _weigh(valued0, logged0, told0, nothing, start, m, theta, e0, top, sums0)
+                _weigh(valued1, logged1, told1, pushed, start, m, theta, e1, top, sums1)
+                _sum_known(comparable, e0, start, m, olds)
+                _sum_known(comparable, e1, start, m, news)
+                for r in range(m):
+                    i = start + r
+                    times = weight[i] * count[b, household[i]]
+                    trips_of[r], ons0[r], ons1[r] = times, 0.0, 0.0
+                    if times <= 0:
                         continue
-                    j = _pick(e1, sum1, at)
-                    if j >= 0 and left[week[i], place[i, j]] == 0:
-                        j = _pick_what_is_left(e1, _key(seed, b, key, use + 4), place[i], left[week[i]])
-                    if j >= 0:
-                        q, p = _count(units1[i, j], many), place[i, j]
-                        if left[week[i], p] >= 0:
-                            q = min(q, left[week[i], p])
-                            left[week[i], p] -= q
-                        drawn[b, 1, c, p, UNITS] += q
-                        drawn[b, 1, c, p, REVENUE] += q * net1[i, j]
-                        drawn[b, 1, c, p, LEVY] += q * levy[i, j]
+                    sum0, sum1, old = sums0[r], sums1[r], olds[r]
+                    if moves[i]:
+                        old = 0.0
+                        for j in range(J):
+                            if known[i, j]:
+                                delta = shift[i, j] + np.float32(theta[SCALE]) * step[i, j]
+                                delta += np.float32(theta[PRICE]) * (log_price1[i, j] - log_price0[i, j])
+                                old += e0[j, r] * (_exp(np.float32(delta)) if delta != 0 else _ONE)
+                    d = 0.0
+                    if any_known[i] and sum0 > 0 and sum1 > 0:
+                        d = np.log(max(old / sum0, _TINY) / max(news[r] / sum1, _TINY))
+                    if sum1 == 0:
+                        d = -50.0
+                    off0 = other[i]
+                    total = off0 + (1 - off0) * np.exp(d)
+                    room = np.log(total) if total > 0 else -50.0
+                    level = score[i] + theta[LEVEL]
+                    move = min(max(moved[i] * (1 + theta[MOVE]), min(room, 0.0)), max(room, 0.0))
+                    if not np.isnan(follow[i]):
+                        move = min(max(follow[i] * (1 + theta[MOVE]), 0.0), 1.0) * room
+                    buy0, buy1 = 1 / (1 + np.exp(-level)), 1 / (1 + np.exp(-level - move))
+                    off1 = off0 / total if total > 0 else 1.0
+                    c = cell[i]
+                    buys0[r], buys1[r], offs1[r] = buy0, buy1, off1
+                    ons0[r], ons1[r] = times * buy0 * (1 - off0), times * buy1 * (1 - off1)
+                    worth = price_response * theta[SCALE] - theta[PRICE]
+                    if d != 0:
+                        bought = 0.5 * (ons0[r] + ons1[r])
+                        surplus[b, c] += bought * d * spend[i] / worth if worth > 0 else np.nan
+                _spread(ons0, e0, sums0, each0, start, m, q0)
+                _spread(ons1, e1, sums1, each1, start, m, q1)
+                for r in range(m):
+                    i, times = start + r, trips_of[r]
+                    if times <= 0:
+                        continue
+                    c = cell[i]
+                    table0, table1 = expected[b, 0, c], expected[b, 1, c]
+                    for j in range(J):
+                        p = place[i, j]
+                        if e0[j, r] > 0:
+                            table0[p, UNITS] += q0[j, r]
+                            table0[p, REVENUE] += q0[j, r] * net0[i, j]
+                        if e1[j, r] > 0:
+                            table1[p, UNITS] += q1[j, r]
+                            table1[p, REVENUE] += q1[j, r] * net1[i, j]
+                            if taxed:
+                                table1[p, LEVY] += q1[j, r] * levy[i, j]
+                    buy0, buy1, off0, off1 = buys0[r], buys1[r], other[i], offs1[r]
+                    table0[last, UNITS] += times * buy0 * off0 * other_units[i]
+                    table1[last, UNITS] += times * buy1 * off1 * other_units[i]
+                    if not draw_trips:
+                        continue
+                    luck0, luck1 = drawn[b, 0, c], drawn[b, 1, c]
+                    key = _mix((draw_key ^ np.uint64(occasion[i])) + _GOLDEN)
+                    trips = int(np.floor(times + number(key, 0))) if times % 1 else int(times)
+                    most = max(buy0, buy1)
+                    for trip in range(trips):
+                        use = 1 + trip * _USES
+                        u = number(key, use)
+                        if u >= most:
+                            continue
+                        away, at = number(key, use + 1), number(key, use + 2)
+                        many = number(key, use + 3)
+                        if u < buy0:
+                            j = pick(e0[:, r], sums0[r], at) if away >= off0 else -1
+                            if j >= 0:
+                                q = count_units(units0[i, j], many)
+                                luck0[place[i, j], UNITS] += q
+                                luck0[place[i, j], REVENUE] += q * net0[i, j]
+                            elif away < off0:
+                                luck0[last, UNITS] += count_units(other_units[i], many)
+                        if u < buy1:
+                            if away < off1:
+                                luck1[last, UNITS] += count_units(other_units[i], many)
+                                continue
+                            j = pick(e1[:, r], sums1[r], at)
+                            if j >= 0 and left[week[i], place[i, j]] == 0:
+                                again = number(key, use + 4)
+                                j = pick_what_is_left(e1[:, r], again, place[i], left[week[i]])
+                            if j >= 0:
+                                q, p = count_units(units1[i, j], many), place[i, j]
+                                if left[week[i], p] >= 0:
+                                    q = min(q, left[week[i], p])
+                                    left[week[i], p] -= q
+                                luck1[p, UNITS] += q
+                                luck1[p, REVENUE] += q * net1[i, j]
+                                luck1[p, LEVY] += q * levy[i, j]

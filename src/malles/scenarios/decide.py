@@ -15,12 +15,10 @@ from malles.profiles.incidence import Shelf, redescribe_shelves
 from malles.scenarios.category_market import CategoryMarket
 from malles.scenarios.counterfactual import Decide, Demand
 from malles.scenarios.inclusive_value import (
-    bound_incidence,
     find_anchors,
     inclusive_change,
     log_odds,
     measure_price_response,
-    unchanged_cells,
 )
 from malles.vocabulary import Occasions
 
@@ -74,62 +72,6 @@ def build_ask(market: CategoryMarket, world: World, deciders: Deciders, units: U
         return Demand(buy, said.other.astype(float), probability, table, each)
 
     return ask
-
-
-def build_decide(
-    market: CategoryMarket,
-    world: World,
-    deciders: Deciders,
-    units: Units | None = None,
-    *,
-    consistent: bool = True,
-) -> Decide:
-    """The customers of a category market as a function of (possibly changed) occasions.
-
-    Promotions of a category come in bundles, so the incidence model alone would credit one product's display
-    with the others' promotions, and hand its customers to all of them. With `consistent`, the change is held
-    within what utility maximisation allows (a nested logit with 0 <= λ <= 1; `malles.scenarios.
-    inclusive_value`), so that no unchanged alternative gains from another's price cut.
-
-    Args:
-        market: the trips.
-        world: for the order lines before each week.
-        deciders: incidence, choice and calibrated rate.
-        units: quantity model; None = the category's expected units (unchanged alternatives keep those of the
-            base world).
-        consistent: hold incidence within the bounds of utility maximisation.
-
-    Source: McFadden (1978) for the bounds of the inclusive value's coefficient.
-    """
-    ask = build_ask(market, world, deciders, units)
-    before = ask(market.occasions)
-    responses: list[float] = []
-
-    def price_response() -> float:
-        if not responses:
-            responses.append(find_price_response(market, ask, before, market.weight))
-            require_price_response(responses[0], market.category)
-        return responses[0]
-
-    def decide(occasions: Occasions) -> Demand:
-        if occasions is market.occasions:
-            return before
-        said = ask(occasions)
-        if not consistent:
-            return said
-        more = ((0, 0), (0, occasions.shape[1] - before.probability.shape[1]))  # products that enter
-        anchors = find_anchors(market.occasions, occasions)
-        response = price_response() if anchors.by_price.any() else 0.0
-        d = inclusive_change(anchors, np.pad(before.probability, more), said.probability, response)
-        buy, other = bound_incidence(before.buy, said.buy, before.other, d)
-        quantity = said.units
-        if units is None:
-            quantity = np.where(
-                unchanged_cells(market.occasions, occasions), np.pad(before.units, more), quantity
-            )
-        return Demand(buy, other, said.probability, quantity, before.other_units)
-
-    return decide
 
 
 def find_price_response(

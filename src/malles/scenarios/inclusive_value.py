@@ -144,33 +144,3 @@ def log_odds(probability: Float[ndarray, " occasion"]) -> Float[ndarray, " occas
     """log(p / (1 - p)), finite for what never or always happens."""
     p = np.clip(np.asarray(probability, float), 1e-12, 1 - 1e-12)
     return np.asarray(np.log(p / (1 - p)))
-
-
-def bound_incidence(
-    before: Float[ndarray, " occasion"],
-    after: Float[ndarray, " occasion"],
-    other: Float[ndarray, " occasion"],
-    change: Float[ndarray, " occasion"],
-) -> tuple[Float[ndarray, " occasion"], Float[ndarray, " occasion"]]:
-    """Chance of a purchase, and of one outside the slate, within what utility maximisation allows.
-
-        o' = o / (o + (1 - o) e^d),  D = log(o + (1 - o) e^d),  score' = score + clip(moved, 0, D)
-
-    Args:
-        before: P(buy) of the base world.
-        after: what the incidence model says of the scenario.
-        other: o = P(other) of the base world.
-        change: d.
-
-    >>> import numpy as np
-    >>> one = np.ones(1)
-    >>> buy, other = bound_incidence(0.5 * one, 0.9 * one, 0 * one, np.log(1.5) * one)
-    >>> float(buy.round(6)[0]), float(other[0])
-    (0.6, 0.0)
-    """
-    total = other + (1 - other) * np.exp(change)
-    room = np.log(total)
-    score = np.log(before / (1 - before))
-    moved = np.log(after / (1 - after)) - score
-    score = score + np.clip(moved, np.minimum(room, 0.0), np.maximum(room, 0.0))
-    return 1 / (1 + np.exp(-score)), other / total

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +16,7 @@ from malles.errors import ConfigError, did_you_mean
 from malles.scenarios.changes import Change, Delist, Display, Mailer, PriceChange
 from malles.scenarios.newcomer import Newcomer
 from malles.scenarios.policy import IncomeShift, Policy, PreferenceShift, Reach, SalesTax, Subsidy
+from malles.scenarios.products import usual_list_price
 from malles.scenarios.rehearsal import Segments
 from malles.scenarios.shelf_changes import Discount, Enter, PriceCap, PriceSchedule, RivalsFollow
 from malles.vocabulary import Catalogue
@@ -379,20 +379,3 @@ def by_number(label: str) -> tuple[bool, float, bool, str]:
 
 def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
-
-
-def usual_list_price(catalogue: Catalogue) -> Float[ndarray, " product"]:
-    """Mean list price of every product over its order lines; NaN if it was never sold."""
-    lines, n = catalogue.lines, len(catalogue.products)
-    number = np.bincount(lines.product, minlength=n)
-    total = np.bincount(lines.product, lines.list_price, minlength=n)
-    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
-
-
-def name_of(catalogue: Catalogue, newcomers: Sequence[tuple[int, Newcomer]] = ()) -> Mapping[int, str]:
-    """What a person would call each product of a scenario."""
-    names = {
-        code: f"{text} ({key})"
-        for code, (text, key) in enumerate(zip(catalogue.products.text, catalogue.products.key, strict=True))
-    }
-    return names | {code: f"{newcomer.name} (new)" for code, newcomer in newcomers}

@@ -20,16 +20,16 @@ from malles.road import Tell
 from malles.scenarios.category_market import build_category_market
 from malles.scenarios.changes import PriceChange, Scenario
 from malles.scenarios.conflicts import require_shelves
-from malles.scenarios.naming import Resolved, name_of, resolve_scenario
+from malles.scenarios.naming import Resolved, resolve_scenario
 from malles.scenarios.outcomes import find_diversion, find_risks, tabulate
 from malles.scenarios.policy import IncomeShift, PreferenceShift, Pricing, apply_policies
+from malles.scenarios.products import name_of, observed_prices
 from malles.scenarios.rehearsal import Desk, Rehearsal
 from malles.scenarios.responses import Responses, certain
 from malles.scenarios.sense import require_sense, standing_products
 from malles.stages.finished import FinishedRun, open_finished
 from malles.stages.market import DRIFT, MarketRoom, read_drift
 from malles.stages.responses import read_responses
-from malles.stages.what_if import observed_prices
 from malles.vocabulary import Catalogue, Occasions
 
 MOST_OCCASIONS = 20_000
@@ -65,10 +65,14 @@ class OpenMarket:
 
     def desk(self, asked: Resolved, customers: float | None = None) -> Desk:
         """The category and weeks of a scenario, made once."""
-        key = (asked.category, asked.weeks, customers)
+        return self.desk_of(asked.category, asked.weeks, customers)
+
+    def desk_of(self, category: int, weeks: tuple[int, ...], customers: float | None = None) -> Desk:
+        """A category in some weeks, made once."""
+        key = (category, weeks, customers)
         if key not in self._desks:
             market = build_category_market(
-                self.room.world, self.deciders, asked.category, asked.weeks,
+                self.room.world, self.deciders, category, weeks,
                 trips=TripSource(self.config.market.trips), seed=self.config.market.seed,
                 most=MOST_OCCASIONS,
             )  # fmt: skip

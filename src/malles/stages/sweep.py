@@ -18,8 +18,8 @@ from malles.errors import UsageError
 from malles.scenarios.changes import PriceChange, Scenario
 from malles.scenarios.counterfactual import Estimate
 from malles.scenarios.cube_kernels import UNITS
-from malles.scenarios.naming import name_of
 from malles.scenarios.outcomes import estimate
+from malles.scenarios.products import name_of
 from malles.scenarios.rehearsal import Rehearsal
 from malles.stages.rehearse import OpenMarket, answer_scenario
 

@@ -1,4 +1,4 @@
-"""Stage 7: one change of the shelf, answered as a difference to the base world."""
+"""Stage 7: the configured what-if, a price cut of one product, answered as a difference to the base world."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ import numpy as np
 
 from malles.config import ScenarioSettings
 from malles.errors import ConfigError, did_you_mean
-from malles.population.simulation import Deciders, TripSource, World
+from malles.population.simulation import World
 from malles.road import Road
-from malles.scenarios.category_market import CategoryMarket, build_category_market
 from malles.scenarios.changes import Change, Display, PriceChange, Scenario
-from malles.scenarios.counterfactual import Comparison, Curve, Estimate, compare_worlds, trace_price_response
-from malles.scenarios.decide import build_decide
+from malles.scenarios.cube_kernels import REVENUE, UNITS
+from malles.scenarios.outcomes import estimate, find_diversion, find_place, tabulate
+from malles.scenarios.products import observed_prices, product_name
+from malles.scenarios.rehearsal import Desk, Rehearsal
+from malles.scenarios.responses import Responses
 from malles.stages.market import CODE, market_room
+from malles.stages.rehearse import OpenMarket
 from malles.stages.transactions import read_plain, write_plain
 from malles.vocabulary import Catalogue
 
 MULTIPLIERS = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 """Prices over today's on the price-response curve."""
-
-MOST_OCCASIONS = 20_000
-"""Trips that a what-if decides; more are sampled by their chance of a purchase."""
+LEVEL = 0.95
+"""Of the intervals."""
+SHOWN = 10
+"""Products listed by name among the sources of additional units."""
 
 
 def ask_what_if(road: Road) -> None:
@@ -35,8 +39,8 @@ def ask_what_if(road: Road) -> None:
         save=write_plain,
         load=read_plain,
         settings=[road.config.scenario, road.config.market, road.config.occasions],
-        inputs=[road.steps["market"], road.steps["rates"]],
-        code=(*CODE, "scenarios", "stages/what_if"),
+        inputs=[road.steps["market"], road.steps["rates"], road.steps["responses"]],
+        code=(*CODE, "scenarios", "stages/what_if", "stages/rehearse"),
     )
 
 
@@ -44,52 +48,32 @@ def _ask(road: Road) -> dict[str, Any]:
     room = market_room(road)
     road.tell("what-if")
     deciders = room.deciders(road.steps["incidence"].value, road.steps["rates"].value)
-    week = road.config.market.weeks[1]
-    return answer(
-        road.catalogue, room.world, deciders, road.config.scenario, [week],
-        trips=TripSource(road.config.market.trips), seed=road.config.market.seed,
-        draws=road.config.market.draws,
-    )  # fmt: skip
+    market = OpenMarket(road.catalogue, road.config, room, deciders, road.steps["responses"].value)
+    return answer_cut(market, road.config.scenario)
 
 
-def answer(
-    catalogue: Catalogue,
-    world: World,
-    deciders: Deciders,
-    settings: ScenarioSettings,
-    weeks: list[int],
-    *,
-    trips: TripSource,
-    seed: int,
-    draws: int = 200,
-) -> dict[str, Any]:
-    """The difference a scenario makes, with intervals, and the price-response curve of its product."""
+def answer_cut(market: OpenMarket, settings: ScenarioSettings) -> dict[str, Any]:
+    """The difference a price cut makes, with intervals, and the price-response curve of its product."""
+    catalogue, week = market.catalogue, market.weeks[1]
+    draws, seed = market.config.market.draws, market.config.market.seed
     category = find_category(catalogue, settings)
-    product = find_product(catalogue, world, settings, category, weeks)
-    market = build_category_market(
-        world, deciders, category, weeks, trips=trips, seed=seed, most=MOST_OCCASIONS
-    )
-    decide = build_decide(market, world, deciders)
+    product = find_product(catalogue, market.room.world, settings, category, [week])
+    desk, responses = market.desk_of(category, (week,)), market.response_parameters(category)
     changes: list[Change] = [PriceChange(product, relative=settings.price_multiplier - 1.0)]
     known = len(catalogue.promotions.week) > 0  # a display that was never recorded has no learnt effect
     if settings.display and known:
         changes.append(Display(product))
     name = product_name(catalogue, product)
-    found = compare_worlds(
-        market.occasions, Scenario(name, tuple(changes)), decide, product=product, seed=seed,
-        weight=market.weight, draws=draws,
-    )  # fmt: skip
-    curve = trace_price_response(
-        market.occasions, product, MULTIPLIERS, decide, seed=seed, weight=market.weight, draws=draws
-    )
+    found = desk.rehearse(Scenario(name, tuple(changes)), responses=responses, draws=draws, seed=seed)
     change = (
         f"{abs(1 - settings.price_multiplier):.0%} {'off' if settings.price_multiplier < 1 else 'dearer'}"
     )
     notes = (
         [] if known or not settings.display else ["No promotions are recorded, so no display is simulated."]
     )
-    asked = _price_today(market, product) * settings.price_multiplier
-    low, high = observed_prices(catalogue, product, weeks[0])
+    today = _price_today(desk, product)
+    low, high = observed_prices(catalogue, product, week)
+    asked = today * settings.price_multiplier
     if not low <= asked <= high:
         notes.append(
             f"A price of {asked:.2f} is outside what was observed for this product ({low:.2f} to "
@@ -97,16 +81,20 @@ def answer(
         )
     return {
         "question": f"{name} at {change}{' and on display' if settings.display and known else ''}, "
-        f"{'week' if len(weeks) == 1 else 'weeks'} {', '.join(map(str, weeks))}",
+        f"week {week}",
         "category": catalogue.category_name[category],
         "product": str(catalogue.products.key[product]),
         "name": name,
-        "price_today": _price_today(market, product),
-        "trips": trips.value,
+        "price_today": today,
+        "trips": market.config.market.trips,
         "note": " ".join(notes),
         "observed_prices": [low, high],
-        **_plain(found, catalogue),
-        "curve": _curve(curve, market, product),
+        "effects": _effects(found, product),
+        "diversion": {k: asdict(e) for k, e in find_diversion(found, product, level=LEVEL).items()},
+        "sources": _sources(found, product, catalogue),
+        "occasions": found.occasions,
+        "households": found.households,
+        "curve": _curve(desk, responses, product, draws, seed),
     }
 
 
@@ -150,54 +138,56 @@ def find_product(
     return product
 
 
-def product_name(catalogue: Catalogue, product: int) -> str:
-    """What a person would call a product."""
-    return f"{catalogue.products.text[product]} (product {catalogue.products.key[product]})"
+def _price_today(desk: Desk, product: int) -> float:
+    o = desk.market.occasions
+    return float(np.median(o.price[o.product == product]))
 
 
-def observed_prices(catalogue: Catalogue, product: int, before: int) -> tuple[float, float]:
-    """Where the product's prices lay in earlier weeks: 1st and 99th percentile; (0, 0) if never sold."""
-    lines = catalogue.lines
-    paid = lines.price[(lines.product == product) & (lines.week < before)]
-    if not len(paid):
-        return 0.0, 0.0
-    low, high = np.quantile(paid, [0.01, 0.99])
-    return float(low), float(high)
-
-
-def _price_today(market: CategoryMarket, product: int) -> float:
-    here = market.occasions.product == product
-    return float(np.median(market.occasions.price[here]))
-
-
-def _plain(found: Comparison, catalogue: Catalogue) -> dict[str, Any]:
-    names = ("units", "share", "revenue", "category_units", "category_revenue")
+def _effects(found: Rehearsal, product: int) -> dict[str, Any]:
+    """The product's units, share and revenue, and the category's units and revenue."""
+    mine = {r.quantity: r for r in tabulate(found, "product", level=LEVEL) if r.part == str(product)}
+    whole = {r.quantity: r for r in tabulate(found, level=LEVEL)}
+    rows = {name: mine[name] for name in ("units", "share", "revenue")}
+    rows |= {f"category_{name}": whole[name] for name in ("units", "revenue")}
     return {
-        "effects": {name: asdict(getattr(found, name)) for name in names},
-        "diversion": {name: asdict(part) for name, part in found.diversion.items()},
-        "sources": [
-            {"product": product_name(catalogue, code), **asdict(change)}
-            for code, change in found.sources.items()
-        ],
-        "occasions": found.occasions,
-        "households": found.households,
+        name: {key: value for key, value in asdict(row).items() if key not in {"part", "quantity"}}
+        for name, row in rows.items()
     }
 
 
-def _curve(curve: Curve, market: CategoryMarket, product: int) -> list[dict[str, float]]:
-    today = _price_today(market, product)
-
-    def part(name: str, e: Estimate) -> dict[str, float]:
-        return {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
-
+def _sources(found: Rehearsal, product: int, catalogue: Catalogue) -> list[dict[str, Any]]:
+    """Change of units of every other product of the slates, the largest first."""
+    central = found.central[..., UNITS].sum(1)
+    change = (central[1] - central[0])[:-1]
+    draws = found.expected[..., UNITS].sum(2)
+    spread = draws[:, 1] - draws[:, 0]
+    order = [i for i in np.argsort(-np.abs(change)) if found.product[i] != product][:SHOWN]
     return [
         {
-            "multiplier": float(m),
-            "price": today * float(m),
-            **part("units", curve.units[i]),
-            **part("share", curve.share[i]),
-            **part("revenue", curve.revenue[i]),
-            "elasticity": float(curve.elasticity[i]),
+            "product": product_name(catalogue, int(found.product[i])),
+            **asdict(estimate(float(change[i]), spread[:, i], LEVEL)),
         }
-        for i, m in enumerate(curve.multiplier)
+        for i in order
     ]
+
+
+def _curve(desk: Desk, responses: Responses, product: int, draws: int, seed: int) -> list[dict[str, float]]:
+    """Expected units, share and revenue over a grid of prices, the same households at every point."""
+    today, rows = _price_today(desk, product), []
+    for multiplier in MULTIPLIERS:
+        cut = Scenario("point", (PriceChange(product, relative=multiplier - 1.0),))
+        found = desk.rehearse(cut, responses=responses, draws=draws, seed=seed, luck=False)
+        at = find_place(found, product)
+        row = {"multiplier": multiplier, "price": today * multiplier}
+        tables = {"value": found.central[None, 1].sum(1), "draws": found.expected[:, 1].sum(1)}
+        for name, measure in {
+            "units": lambda t, at=at: t[:, at, UNITS],
+            "share": lambda t, at=at: t[:, at, UNITS] / np.maximum(t[..., UNITS].sum(1), 1e-12),
+            "revenue": lambda t, at=at: t[:, at, REVENUE],
+        }.items():
+            e = estimate(float(measure(tables["value"])[0]), measure(tables["draws"]), LEVEL)
+            row |= {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
+        rows.append(row)
+    units = np.log(np.maximum([row["units"] for row in rows], 1e-12))
+    slope = np.gradient(units, np.log(MULTIPLIERS))
+    return [{**row, "elasticity": float(e)} for row, e in zip(rows, slope, strict=True)]
