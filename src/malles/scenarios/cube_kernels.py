@@ -31,7 +31,7 @@ _USES = 5
 
 @njit(inline="always")
 def _weigh(value, log_price, bits, shift, start, m, parameter, out, top, total):
-    """exp(s V + θ x + u) of a block of rows over their largest, and its sum; rows stand in the vector lanes."""
+    """exp(s V + θ x + u) over the largest, and its sum, of a block of rows that stand in the vector lanes."""
     s, price = np.float32(parameter[SCALE]), np.float32(parameter[PRICE])
     display, mailer = np.float32(parameter[DISPLAY]), np.float32(parameter[MAILER])
     for i in range(m):
