@@ -81,11 +81,11 @@ def find_price_response(
 
     Both sides are asked because models that saw few rises answer them less than cuts.
     """
-    worlds = (ask(move_leading(market.occasions, before.probability, step)) for step in (-STEP, STEP))
-    return measure_price_response(
-        before.probability, *(world.probability for world in worlds),
-        weight * before.buy * (1 - before.other), STEP,
-    )  # fmt: skip
+    cheaper, dearer = (
+        ask(move_leading(market.occasions, before.probability, step)).probability for step in (-STEP, STEP)
+    )
+    bought = weight * before.buy * (1 - before.other)
+    return measure_price_response(before.probability, cheaper, dearer, bought, STEP)
 
 
 def find_expansion(

@@ -60,12 +60,12 @@ def find_anchors(base: Occasions, after: Occasions) -> Anchors:
         OccasionError: a shelf of which everything changed, and not prices alone.
     """
     same = unchanged_cells(base, after)
-    touched = ~same.all(1)
+    touched = np.asarray(~same.all(1))
     width = base.shape[1]
     there = (after.product >= 0) & after.available
     known = same & there
     move = np.zeros(after.shape)
-    bare = touched & ~known.any(1)
+    bare = np.asarray(touched & ~known.any(1))
     if bare.any():
         priced = _same_cells(base, after, ("product", "promotion")) & there
         new, old = after.price[bare][:, :width], base.price[bare]

@@ -234,7 +234,8 @@ def _draw(
         shape = (len(parameter), 2, cells, len(codes) + 1, 3)
         expected, drawn = np.zeros(shape), np.zeros(shape if lucky else (0, *shape[1:]))
         surplus = np.zeros((len(parameter), cells))
-        kernels.fill_cube(*given, parameter, times, limit, seed, lucky, expected, drawn, surplus)
+        fill_cube: Callable[..., None] = kernels.fill_cube
+        fill_cube(*given, parameter, times, limit, seed, lucky, expected, drawn, surplus)
         return expected, drawn, surplus
 
     parameter = responses.draw(draws, seed)
@@ -259,4 +260,4 @@ def log_probability(
 
 
 def _bits(x: ndarray) -> ndarray:
-    return (x[:, :, 1] + 2 * x[:, :, 2]).astype(np.uint8)
+    return np.asarray(x[:, :, 1] + 2 * x[:, :, 2], np.uint8)

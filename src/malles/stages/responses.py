@@ -85,7 +85,7 @@ def estimate_responses(
     offer = compare_groups(trips, category, categories)
 
     def both(one: np.ndarray, two: np.ndarray) -> list[Any]:
-        return np.concatenate([one, two], axis=-1).tolist()
+        return list(np.concatenate([one, two], axis=-1).tolist())
 
     return {
         "parameters": list(NAMES),

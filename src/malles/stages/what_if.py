@@ -179,15 +179,20 @@ def _curve(desk: Desk, responses: Responses, product: int, draws: int, seed: int
         found = desk.rehearse(cut, responses=responses, draws=draws, seed=seed, luck=False)
         at = find_place(found, product)
         row = {"multiplier": multiplier, "price": today * multiplier}
-        tables = {"value": found.central[None, 1].sum(1), "draws": found.expected[:, 1].sum(1)}
-        for name, measure in {
-            "units": lambda t, at=at: t[:, at, UNITS],
-            "share": lambda t, at=at: t[:, at, UNITS] / np.maximum(t[..., UNITS].sum(1), 1e-12),
-            "revenue": lambda t, at=at: t[:, at, REVENUE],
-        }.items():
-            e = estimate(float(measure(tables["value"])[0]), measure(tables["draws"]), LEVEL)
+        both = [
+            _measures(table, at) for table in (found.central[None, 1].sum(1), found.expected[:, 1].sum(1))
+        ]
+        for name, value in both[0].items():
+            e = estimate(float(value[0]), both[1][name], LEVEL)
             row |= {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
         rows.append(row)
     units = np.log(np.maximum([row["units"] for row in rows], 1e-12))
     slope = np.gradient(units, np.log(MULTIPLIERS))
     return [{**row, "elasticity": float(e)} for row, e in zip(rows, slope, strict=True)]
+
+
+def _measures(table: np.ndarray, at: int) -> dict[str, np.ndarray]:
+    """Units, share and revenue of a product, by draw."""
+    units = table[:, at, UNITS]
+    share = units / np.maximum(table[..., UNITS].sum(1), 1e-12)
+    return {"units": units, "share": share, "revenue": table[:, at, REVENUE]}
