@@ -147,13 +147,19 @@ def test_the_embedded_model_writes_every_word_alone_as_among_others():
 
 
 @pytest.mark.weights
-def test_a_claim_as_long_as_it_may_be_leaves_room_for_the_rest_of_a_turn_of_48_tokens():
-    """Eighteen single letters are the claim of 36 characters with the most tokens that was ever written."""
-    claim = " ".join("ABCDEFGHIJKLMNOPQR")
-    assert len(claim) == CLAIM - 1
+@pytest.mark.parametrize("between", [" ", "  ", ", ", ". "])
+def test_a_claim_as_long_as_it_may_be_leaves_room_for_the_rest_of_a_turn_of_48_tokens(between):
+    """Single letters take the most tokens, here with the longest of everything else."""
+    claim = between.join("ABCDEFGHIJKLMNOPQRSTUVWXYZ")[:CLAIM].rstrip(" ,.")
     assert re.fullmatch(WORDS, claim)
-    assert not any(re.fullmatch(WORDS, c) for c in ("", "A.A.B", "A, B", "A  B", " A", "24"))
     turn = {"claim": claim, "evidence": ["f10", "f12"], "choice": "none", "units": 99_999}
     tokenizer = LocalBackend.untuned().writer[1]
     text = json.dumps(turn, separators=(",", ":"))
     assert len(tokenizer(text, add_special_tokens=False)["input_ids"]) <= 48
+
+
+def test_a_claim_has_neither_digits_nor_marks_in_a_row():
+    """Those that ran out of tokens before, and those that did not."""
+    refused = ["", "A.A.B.C.D.E", "A,B", "A, , B", "A   B", " A", "24 jars", "say <b>", "so,"]
+    assert not any(re.fullmatch(WORDS, claim) for claim in refused)
+    assert all(re.fullmatch(WORDS, claim) for claim in ["A", "it sells", "A, B. C", "A  B  ", "it sells."])

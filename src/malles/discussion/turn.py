@@ -16,11 +16,12 @@ from malles.discussion.roles import Role
 
 NOBODY = "none"
 """What a proposal to buy nothing names."""
-CLAIM = 36
-"""Characters of a claim. It is words with one space between: digits and marks cost a token each, and a claim
-like "A.A.B.C" would leave no room for the rest. Eighteen letters in a row still fit into a turn of 48 tokens.
+CLAIM = 30
+"""Characters of a claim. It is words without digits, a mark only after a word: digits and marks cost a token
+each, and a claim like "A.A.B.C" would leave no room for the rest of a turn of 48 tokens.
 """
-WORDS = "^[A-Za-z]+( [A-Za-z]+)*$"
+WORDS = "^[A-Za-z]+(( {1,2}|[,.] )[A-Za-z]+)* {0,2}[.]?$"
+"""Between words a space or two, or a mark and a space: a model that may write no digit likes to skip it."""
 
 
 @dataclass(frozen=True)
