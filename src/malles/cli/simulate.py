@@ -28,6 +28,13 @@ def simulate_command(
         int | None,
         typer.Option(help="Instead: own and cross elasticities of so many best sellers.", min=1, max=30),
     ] = None,
+    follow: Annotated[
+        int | None,
+        typer.Option(
+            help="Instead: weekly units during and so many weeks after, in two markets.", min=1, max=52
+        ),
+    ] = None,
+    markets: Annotated[int, typer.Option(help="Pairs of markets of --follow.", min=1, max=100)] = 3,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Also write all rows to a .csv or .parquet file.")
     ] = None,
@@ -40,7 +47,13 @@ def simulate_command(
 ) -> None:
     """What a change of prices, promotions, assortment or policy does, with intervals."""
     from malles.config.scenario_file import load_scenario_file
-    from malles.stages.rehearse import answer_scenario, check_scenario, open_market, outcome_rows
+    from malles.stages.rehearse import (
+        answer_scenario,
+        check_scenario,
+        follow_answer,
+        open_market,
+        outcome_rows,
+    )
     from malles.stages.sweep import elasticities as find_elasticities
     from malles.stages.sweep import read_axis
     from malles.stages.sweep import sweep as walk_grid
@@ -51,8 +64,12 @@ def simulate_command(
         raise UsageError(f"--plot {plot} should end in .svg or .png.")
     if plot is not None and dry_run:
         raise UsageError("--plot has nothing to draw with --dry-run; leave one of them out.")
-    if sweep and elasticities:
-        raise UsageError("--sweep and --elasticities are two questions; ask one of them.")
+    if sum(bool(one) for one in (sweep, elasticities, follow, dry_run)) > 1:
+        raise UsageError(
+            "--sweep, --elasticities, --follow and --dry-run are four questions; ask one of them."
+        )
+    if plot is not None and follow:
+        raise UsageError("--plot does not draw --follow; write its rows with -o.")
     file, axes = load_scenario_file(scenario), [read_axis(text) for text in sweep or ()]
     with progress() as tell:
         market = open_market(root, model, tell)
@@ -65,6 +82,11 @@ def simulate_command(
             rows = found = walk_grid(
                 market, file, axes, draws=draws, seed=number, customers=customers, level=level,
                 tell=lambda done, total: tell("what-if", done, total),
+            )  # fmt: skip
+        elif follow:
+            rows = found = follow_answer(
+                market, file, after=follow, seeds=markets, seed=number,
+                tell=lambda done, total: tell("weeks of both markets", done, total),
             )  # fmt: skip
         elif elasticities:
             tell("elasticities")
@@ -86,6 +108,8 @@ def simulate_command(
         _print_check(found)
     elif axes:
         _print_sweep(rows, [f"{number}.{name}" for number, name, _ in axes])
+    elif follow:
+        _print_weeks(rows)
     elif elasticities:
         _print_elasticities(rows)
     else:
@@ -168,6 +192,15 @@ def _print_elasticities(rows: list[dict[str, Any]]) -> None:
     print_table(
         ("price of", "units of", "cross elasticity", "interval"),
         [(r["price_of"], r["units_of"], r["elasticity"], _span(r)) for r in cross],
+    )
+
+
+def _print_weeks(rows: list[dict[str, Any]]) -> None:
+    shown = ("week", "part", "product_base", "product_change", "product_error", "category_base",
+             "category_change", "category_error")  # fmt: skip
+    print_table([name.replace("_", " ") for name in shown], [[row.get(n) for n in shown] for row in rows])
+    typer.echo(
+        "Errors are standard errors over pairs of markets; the last row is a part, not units.", err=True
     )
 
 
