@@ -27,7 +27,7 @@ from malles.scenarios.decide import build_ask, find_expansion, find_price_respon
 from malles.scenarios.inclusive_value import find_anchors, log_odds, unchanged_cells
 from malles.scenarios.newcomer import Newcomer, add_column, drop_columns, join_newcomer, judge_newcomer
 from malles.scenarios.policy import Pricing, pay_the_seller
-from malles.scenarios.responses import Responses, certain, response_attributes
+from malles.scenarios.responses import Responses, certain, offer_columns
 from malles.vocabulary import OTHER, Occasions
 
 NOTHING = np.float32(-1e30)
@@ -187,7 +187,7 @@ def _draw(
     price0 = np.pad(base.price, more)
     value0 = log_probability(np.pad(before.probability, more), np.pad(base.available, more))
     value1 = log_probability(said.probability, after.available)
-    x0, x1 = np.pad(response_attributes(base), (*more, (0, 0))), response_attributes(after)
+    (log_price0, bits0), (log_price1, bits1) = offer_columns(base), offer_columns(after)
     response = desk.price_response
     if anchors.by_price.any():
         require_price_response(response, desk.market.category)
@@ -221,13 +221,14 @@ def _draw(
             np.bincount(rng.integers(0, len(who), len(who)), minlength=len(who)) for _ in range(draws)
         ]).astype(float)  # fmt: skip
     given = (
-        value0, value1, *(x[:, :, 0].astype(np.float32) for x in (x0, x1)), _bits(x0), _bits(x1),
+        value0, value1, np.pad(log_price0, more), log_price1, np.pad(bits0, more), bits1,
         anchors.known, pricing.shift.astype(np.float32), (-response * anchors.utility).astype(np.float32),
         score, moved, follow, before.other, units0, np.where(same, units0, said.units), before.other_units,
         spend, response, place, price0.astype(float), pricing.net, pricing.levy, cell, week,
         desk.weight, household, np.arange(len(base)),
     )  # fmt: skip
-    given = tuple(g[order] if isinstance(g, ndarray) else g for g in given)
+    if (np.diff(order) != 1).any():
+        given = tuple(g[order] if isinstance(g, ndarray) else g for g in given)
     cells = len(groups.label) * len(weeks)
 
     def fill(parameter: ndarray, times: ndarray, lucky: bool) -> tuple[ndarray, ndarray, ndarray]:
@@ -257,7 +258,3 @@ def log_probability(
     """Logarithms; -1e30 where there is nothing."""
     there = (probability > 0) & available
     return np.where(there, np.log(np.where(there, probability, 1.0)), NOTHING).astype(np.float32)
-
-
-def _bits(x: ndarray) -> ndarray:
-    return np.asarray(x[:, :, 1] + 2 * x[:, :, 2], np.uint8)

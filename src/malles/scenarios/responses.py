@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 from numpy import ndarray
 
 from malles.errors import ConfigError
@@ -53,10 +53,22 @@ def certain() -> Responses:
 
 def response_attributes(occasions: Occasions) -> Float[ndarray, "occasion alternative attribute"]:
     """What θ acts on, of every alternative: log price (0 without one), display, mailer."""
+    return np.stack(_offers(occasions), axis=2)
+
+
+def offer_columns(
+    occasions: Occasions,
+) -> tuple[Float32[ndarray, "occasion alternative"], UInt8[ndarray, "occasion alternative"]]:
+    """The same in little room: log price, and bits (1 display, 2 mailer)."""
+    price, display, mailer = _offers(occasions)
+    return price.astype(np.float32), display.view(np.uint8) + (mailer.view(np.uint8) << 1)
+
+
+def _offers(occasions: Occasions) -> tuple[ndarray, ndarray, ndarray]:
     price = np.log(np.where(occasions.price > 0, occasions.price, 1.0).astype(float))
     display = (occasions.promotion & int(Promotion.DISPLAY)) > 0
     mailer = (occasions.promotion & int(Promotion.MAILER | Promotion.MAILER_PAGE)) > 0
-    return np.stack([price, display, mailer], axis=2)
+    return price, display, mailer
 
 
 @dataclass(frozen=True)
