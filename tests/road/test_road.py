@@ -245,6 +245,26 @@ def test_a_what_if_on_a_finished_run_moves_units_the_right_way(
     assert len(table.read_text().splitlines()) == 1 + 4
 
 
+def test_margins_weight_the_panel(
+    walked: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nearly everybody has a high income: what the others buy nearly vanishes, and the rest grows."""
+    scenario, margins = tmp_path / "cut.toml", tmp_path / "margins.csv"
+    scenario.write_text(f'[scenario]\nsegment_by = "income"\n[[change]]\nkind = "price"\n'
+                        f'product = "{best_seller(walked[0])}"\nrelative = -0.1\n')  # fmt: skip
+    margins.write_text("column,value,share\nincome,high,0.999\nincome,low,0.001\n")
+    call = ["simulate", str(scenario), "--model", walked[0].name, "--root", str(walked[0].parent), "--json",
+            "--draws", "20"]  # fmt: skip
+    units = []
+    for more in ([], ["--margins", str(margins)]):
+        assert command_line([*call, *more]) == 0
+        found = json.loads(capsys.readouterr().out)
+        units.append({r["part"]: r["base"] for r in found["tables"]["segment"] if r["quantity"] == "units"})
+    assert any("effective sample" in note for note in found["notes"])
+    assert units[1]["low"] < 0.02 * units[0]["low"]
+    assert units[1]["high"] > 1.2 * units[0]["high"]
+
+
 def test_a_scenario_is_checked_without_asking_a_model(
     walked: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,9 @@ def simulate_command(
     customers: Annotated[
         float | None, typer.Option(help="Customers that the panel stands for; by default itself.", min=1)
     ] = None,
+    margins: Annotated[
+        Path | None, typer.Option(help="Margins that the panel is weighted to, see examples/margins.toml.")
+    ] = None,
     sweep: Annotated[
         list[str] | None,
         typer.Option(help="A grid, CHANGE.FIELD=FIRST:LAST:STEP, for example 1.relative=-0.3:0.1:0.1."),
@@ -72,7 +75,7 @@ def simulate_command(
         raise UsageError("--plot does not draw --follow; write its rows with -o.")
     file, axes = load_scenario_file(scenario), [read_axis(text) for text in sweep or ()]
     with progress() as tell:
-        market = open_market(root, model, tell)
+        market = open_market(root, model, tell, margins=margins)
         number = market.config.market.seed if seed is None else seed
         if dry_run:
             found: Any = check_scenario(market, file)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from malles.calibration.raking import Raked, rake_weights
 from malles.config import Config
 from malles.config.scenario_file import ScenarioFile
+from malles.data.margins import read_margins
 from malles.engines import market_model
 from malles.errors import ConfigError, RunError
 from malles.head.incidence import FittedIncidence
@@ -48,6 +50,8 @@ class OpenMarket:
     deciders: Deciders
     responses: dict[str, Any] | None
     """What `malles.stages.responses` kept; None in runs of older versions."""
+    raked: Raked | None = None
+    """Weights of the customers by given margins; None = each counts once."""
     _desks: dict[tuple[int, tuple[int, ...], float | None], Desk] = field(default_factory=dict)
 
     @property
@@ -77,6 +81,9 @@ class OpenMarket:
                 trips=TripSource(self.config.market.trips), seed=self.config.market.seed,
                 most=MOST_OCCASIONS,
             )  # fmt: skip
+            if self.raked is not None:
+                weight = market.weight * self.raked.weight[market.occasions.customer]
+                market = replace(market, weight=weight)
             self._desks[key] = Desk.open(market, self.room.world, self.deciders, customers=customers)
         return self._desks[key]
 
@@ -104,8 +111,14 @@ def price_shelf(desk: Desk, shelf: Occasions, asked: Resolved) -> Pricing:
     return apply_policies(shelf, asked.policies, max(response, 0.0) / np.maximum(mean, 1e-9))
 
 
-def open_market(root: Path, run: str, tell: Tell) -> OpenMarket:
+def open_market(root: Path, run: str, tell: Tell, *, margins: Path | None = None) -> OpenMarket:
     """The market of a finished run.
+
+    Args:
+        root: folder of all runs.
+        run: name of the run.
+        tell: told what is going on.
+        margins: file of margins that the customers are weighted to; None = each counts once.
 
     Raises:
         RunError: the run stopped before its market was calibrated, or an older malles calibrated it.
@@ -124,7 +137,9 @@ def open_market(root: Path, run: str, tell: Tell) -> OpenMarket:
     incidence = FittedIncidence.load(finished.folder / "03-models" / "incidence")
     found = finished.folder / RESPONSES
     responses = json.loads(found.read_text(encoding="utf-8")) if found.is_file() else None
-    return OpenMarket(finished.catalogue, finished.config, room, room.deciders(incidence, kept), responses)
+    raked = None if margins is None else rake_weights(finished.catalogue.customers, read_margins(margins))
+    deciders = room.deciders(incidence, kept)
+    return OpenMarket(finished.catalogue, finished.config, room, deciders, responses, raked)
 
 
 def _room(finished: FinishedRun) -> MarketRoom:
@@ -237,6 +252,8 @@ def _notes(
     market: OpenMarket, asked: Resolved, desk: Desk, found: Rehearsal, prices: Sequence[dict[str, Any]]
 ) -> list[str]:
     notes = ["Price effects are associational: past prices were not drawn at random."]
+    if market.raked is not None:
+        notes.append(market.raked.sentence)
     if market.responses is None:
         notes.append(
             "The intervals hold households and luck, not the uncertainty of the response: an older malles "
