@@ -50,10 +50,10 @@ def simulate_command(
 ) -> None:
     """What a change of prices, promotions, assortment or policy does, with intervals."""
     from malles.config.scenario_file import load_scenario_file
+    from malles.stages.follow import follow_answer
     from malles.stages.rehearse import (
         answer_scenario,
         check_scenario,
-        follow_answer,
         open_market,
         outcome_rows,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
@@ -220,7 +220,7 @@ def _draw(
         count = np.stack([
             np.bincount(rng.integers(0, len(who), len(who)), minlength=len(who)) for _ in range(draws)
         ]).astype(float)  # fmt: skip
-    given = (
+    given: tuple[Any, ...] = (
         value0, value1, np.pad(log_price0, more), log_price1, np.pad(bits0, more), bits1,
         anchors.known, pricing.shift.astype(np.float32), (-response * anchors.utility).astype(np.float32),
         score, moved, follow, before.other, units0, np.where(same, units0, said.units), before.other_units,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,10 @@ from malles.config import Config
 from malles.config.scenario_file import ScenarioFile
 from malles.data.margins import read_margins
 from malles.engines import market_model
-from malles.errors import ConfigError, RunError
+from malles.errors import RunError
 from malles.head.incidence import FittedIncidence
 from malles.population.simulation import Deciders, TripSource
 from malles.road import Tell
-from malles.scenarios.aftermath import follow_scenario
 from malles.scenarios.category_market import build_category_market
 from malles.scenarios.changes import PriceChange, Scenario
 from malles.scenarios.conflicts import require_shelves
@@ -298,52 +297,3 @@ def outcome_rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
         for way, rows in answer["tables"].items()
         for row in rows
     ]  # fmt: skip
-
-
-def follow_answer(
-    market: OpenMarket,
-    file: ScenarioFile,
-    *,
-    after: int,
-    seeds: int,
-    seed: int,
-    tell: Callable[[int, int], None],
-) -> list[dict[str, Any]]:
-    """Weekly units of the first product and of the category during a scenario and after it.
-
-    Args:
-        market: of a finished run.
-        file: a scenario of shelf edits.
-        after: weeks that follow.
-        seeds: pairs of markets.
-        seed: the first of them.
-        tell: told (done, total) simulated weeks.
-
-    Raises:
-        ConfigError: the scenario holds what a free-running market does not know.
-    """
-    asked = market.resolve(file)
-    if asked.policies or asked.newcomers or asked.stock:
-        raise ConfigError(
-            "only changes of prices, promotions and assortment can be followed into later weeks; leave "
-            "taxes, subsidies, incomes, tastes, new products and limited stock out."
-        )
-    found = follow_scenario(
-        market.room.world, market.deciders, Scenario(asked.name, asked.changes), asked.category,
-        asked.products[0], asked.weeks, after=after, seeds=range(seed, seed + seeds), tell=tell,
-    )  # fmt: skip
-    rows = []
-    for t, week in enumerate(found.weeks):
-        row: dict[str, Any] = {"week": week, "part": "during" if t < found.during else "after"}
-        for name, table in {"product": found.product, "category": found.category}.items():
-            change = table[:, 1, t] - table[:, 0, t]
-            error = float(change.std(ddof=1) / len(change) ** 0.5) if len(change) > 1 else float("nan")
-            row |= {
-                f"{name}_base": float(table[:, 0, t].mean()),
-                f"{name}_scenario": float(table[:, 1, t].mean()),
-                f"{name}_change": float(change.mean()), f"{name}_error": error,
-            }  # fmt: skip
-        rows.append(row)
-    dip = found.dip()
-    lost = float(np.nanmean(dip)) if np.isfinite(dip).any() else float("nan")
-    return [*rows, {"week": None, "part": "lost later, of what was gained", "category_change": lost}]
