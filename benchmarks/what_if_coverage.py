@@ -59,7 +59,8 @@ from malles.scenarios.responses import (
 )
 from malles.vocabulary import ChoiceData, Occasions, Regime
 
-TRAIN, VALID, FUTURE = range(32), range(32, 40), range(40, 41)
+TRAIN, VALID = 32, 8
+"""Weeks on which models are fitted, and after them weeks for their response parameters."""
 OTHERS = 40_000
 LEVEL = 0.9
 NAMES = ("log_price", "display", "mailer")
@@ -172,10 +173,16 @@ class Case:
 Cases = dict[tuple[str, ...], list[Case]]
 
 
-def study(seed: int, draws: int, cases: Cases, expansion: dict[str, list[tuple[float, float]]]) -> None:
+def study(
+    seed: int,
+    draws: int,
+    weeks: int,
+    cases: Cases,
+    expansion: dict[tuple[str, str], list[tuple[float, float]]],
+) -> None:
     """One market from its truth to the intervals of five scenarios."""
     rng = np.random.default_rng([seed, 9])
-    truth, shelves = draw_truth(rng), draw_shelves(41, rng)
+    truth, shelves = draw_truth(rng), draw_shelves(weeks + VALID + 1, rng)
     people, others = draw_people(truth, HOUSEHOLDS, rng), draw_people(truth, OTHERS, rng)
 
     def lived(weeks: range) -> Occasions:
@@ -183,15 +190,18 @@ def study(seed: int, draws: int, cases: Cases, expansion: dict[str, list[tuple[f
         column, units = live(truth, people, o, draw_luck(truth, len(o), rng))
         return replace(o, chosen=column.astype(np.int16), units=units.astype(np.int32))
 
-    train, valid, future = lived(TRAIN), lived(VALID), trips_of(people, shelves, FUTURE)
-    elsewhere, luck = trips_of(others, shelves, FUTURE), draw_luck(truth, HOUSEHOLDS, rng)
+    last = weeks + VALID
+    future = range(last, last + 1)
+    train, valid = lived(range(weeks)), lived(range(weeks, last))
+    elsewhere, luck = trips_of(others, shelves, future), draw_luck(truth, HOUSEHOLDS, rng)
     models = fit_models(train, people.seen)
     responses = fit_responses(models, valid, people.seen)
-    n = len(future)
+    trips = trips_of(people, shelves, future)
+    n = len(trips)
     market = CategoryMarket(
-        0, future, np.ones(n), np.zeros((n, 1), np.float32), np.zeros(n, np.int32), np.zeros((n, 3)), 0
+        0, trips, np.ones(n), np.zeros((n, 1), np.float32), np.zeros(n, np.int32), np.zeros((n, 3)), 0
     )
-    usual = models.inclusive_value(future)
+    usual = models.inclusive_value(trips)
     desks = {
         name: Desk.of(market, models.ask(people.seen, usual, follows))
         for name, follows in (("fitted", float(models.purchase[2])), ("no offers", 0.0), ("whole", 1.0))
@@ -199,7 +209,7 @@ def study(seed: int, draws: int, cases: Cases, expansion: dict[str, list[tuple[f
     popular = np.argsort(-np.bincount(train.chosen, minlength=PRODUCTS + 1)[1:])
     product = int(popular[rng.integers(PRODUCTS // 2)])
     for scenario in scenarios(product):
-        happened = realised_change(truth, people, future, scenario, luck, product)
+        happened = realised_change(truth, people, trips, scenario, luck, product)
         mean = population_change(truth, others, elsewhere, scenario, product)
         for kind, known in (("drawn", responses), ("not drawn", certain())):
             here, wide = (
@@ -278,12 +288,13 @@ def main() -> None:
     )
     parser.add_argument("--markets", type=int, default=40)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--weeks", type=int, default=TRAIN, help="weeks on which the models are fitted")
     parser.add_argument("--draws", type=int, default=200)
     asked = parser.parse_args()
     cases: Cases = defaultdict(list)
     expansion: dict = defaultdict(list)
     for seed in range(asked.first, asked.first + asked.markets):
-        study(seed, asked.draws, cases, expansion)
+        study(seed, asked.draws, asked.weeks, cases, expansion)
     print(f"markets {asked.first} to {asked.first + asked.markets - 1}, {asked.draws} draws, units a week")
     print("| target, parameters, scenario, part | 90 % intervals that hold | of | width | truth - middle |")
     print("|---|---|---|---|---|")
