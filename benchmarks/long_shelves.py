@@ -10,6 +10,7 @@ may end it early, and the context of 8,192 tokens is read on the first `--long` 
 
 The language model is the shipped text-only adapter. What a method does not read keeps a mass, fitted with
 all temperatures on `--training` occasions of weeks 33 to 40; the baselines are fitted on 3,000 of them.
+Answers lie in runs/long_shelves; `--begin` and `--join` share one order between processes.
 Processor-seconds hold planning, tokens and scoring; writing the prompts is the same for all, and left out.
 """
 
@@ -213,6 +214,40 @@ def tier_of_choice(talk: ShelfTalk, o: Occasions, i: int) -> int:
     return int(tiers_of(talk)[int(o.available[i, : o.chosen[i]].sum())])
 
 
+def compare(
+    predictions: dict[str, np.ndarray],
+    available: np.ndarray,
+    chosen: np.ndarray,
+    customer: np.ndarray,
+    seed: int,
+    draws: int,
+) -> tuple[list[dict], list[dict]]:
+    """Scores with intervals, and paired differences to several references."""
+    scores: list[dict] = []
+    differences: list[dict] = []
+    wanted = (f"one reader, {SHORT}", f"one reader, {LONG}", "20 by own purchases", "conditional_logit")
+    for reference in [r for r in wanted if r in predictions]:
+        rng = np.random.default_rng(seed)
+        compared = compare_choices(predictions, available, chosen, customer, reference, rng, draws=draws)
+        table = compared.to_dict()
+        scores = [s for s in table["scores"] if s["metric"] in METRICS]
+        differences += [d for d in table["differences"] if d["metric"] in METRICS]
+    return scores, differences
+
+
+def join(files: list[Path], seed: int, draws: int) -> dict[str, object]:
+    """Runs that answered different parts of one order (`--begin`), scored together."""
+    parts = [np.load(file) for file in files]
+    shared = [k for k in parts[0].files if all(k in part.files for part in parts)]
+    held = {k: np.concatenate([part[k] for part in parts]) for k in shared}
+    predictions = {k[2:]: p.astype(float) for k, p in held.items() if k.startswith("p ")}
+    scores, differences = compare(
+        predictions, held["available"], held["chosen"], held["customer"], seed, draws
+    )
+    n, people = len(held["chosen"]), len(np.unique(held["customer"]))
+    return {"occasions": n, "customers": people, "scores": scores, "differences": differences}
+
+
 def report(
     run: Run, held: ChoiceData, n: int, classical: dict[str, np.ndarray], seed: int, draws: int, name: str
 ) -> dict[str, object]:
@@ -225,16 +260,7 @@ def report(
         for i, talk in enumerate(kept.talks[:n]):
             table[i, o.available[i]] = run.beliefs[m].probabilities(talk)
         predictions[m] = table
-    scores: list[dict] = []
-    differences: list[dict] = []
-    wanted = (f"one reader, {SHORT}", f"one reader, {LONG}", "20 by own purchases", "conditional_logit")
-    for reference in [r for r in wanted if r in predictions]:
-        compared = compare_choices(
-            predictions, o.available[:n], o.chosen[:n], o.customer[:n], reference,
-            np.random.default_rng(seed), draws=draws,
-        ).to_dict()  # fmt: skip
-        scores = [s for s in compared["scores"] if s["metric"] in METRICS]
-        differences += [d for d in compared["differences"] if d["metric"] in METRICS]
+    scores, differences = compare(predictions, o.available[:n], o.chosen[:n], o.customer[:n], seed, draws)
     np.savez_compressed(
         OUT / f"{name}.npz", available=o.available[:n], chosen=o.chosen[:n], customer=o.customer[:n],
         rank=o.rank[:n], **{f"p {m}": p.astype(np.float32) for m, p in predictions.items()},
@@ -251,6 +277,9 @@ def main() -> None:
     )
     parser.add_argument("--sizes", nargs="*", type=int, default=[20, 100, 300])
     parser.add_argument("--occasions", type=int, default=200)
+    parser.add_argument(
+        "--begin", type=int, default=0, help="occasions of the order that another run answers"
+    )
     parser.add_argument("--long", type=int, default=200, help="occasions read with the long context, too")
     parser.add_argument("--training", type=int, default=50)
     parser.add_argument(
@@ -259,7 +288,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="processor-minutes, shared by the sizes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--join", nargs="*", type=Path, default=[], help="score saved .npz files together")
     asked = parser.parse_args()
+    if asked.join:
+        print(json.dumps(join(asked.join, asked.seed, asked.draws), indent=1))
+        return
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     OUT.mkdir(parents=True, exist_ok=True)
@@ -281,8 +314,8 @@ def main() -> None:
         narrow = narrow_slates(all_of_them, size)
         known = narrow.chosen[order] >= 0
         train, held = (
-            store.build(narrow.take(order[known & where][:most]), Regime.FULL)
-            for where, most in ((~late, 3000), (late, asked.occasions))
+            store.build(narrow.take(order[known & where][first:most]), Regime.FULL)
+            for where, first, most in ((~late, 0, 3000), (late, asked.begin, asked.occasions))
         )
         classical = {}
         for name in asked.classical:
@@ -295,14 +328,18 @@ def main() -> None:
         some = train.take(np.arange(min(asked.training, len(train))))
         run = run_size(size, some, held, asked.long, reader, until)
         lengths = sorted({len(kept.talks) for kept in run.answers.values()}, reverse=True)
-        found = [report(run, held, n, classical, asked.seed, asked.draws, f"{size}-{n}") for n in lengths]
+        found = []
+        for n in lengths:
+            name = f"{size}-{asked.begin}-{asked.begin + n}"
+            found.append(report(run, held, n, classical, asked.seed, asked.draws, name))
         sizes.append({"size": size, "choice_on_slate": int((known & late).sum()), "parts": found})
         out["sizes"] = sizes
-        name = "report-" + "-".join(map(str, asked.sizes)) + ".json"
+        name = f"report-{'-'.join(map(str, asked.sizes))}-from-{asked.begin}.json"
         (OUT / name).write_text(json.dumps(out, indent=1), encoding="utf-8")
-        shelf, talk = shelf_of(held, np.arange(1)), run.answers[f"specialists, {SHORT}"].talks[0]
-        for who, turn in turns_of(talk, shelf_case(shelf.prompts[0]))[:6]:
-            say(f"    {who}: {turn}")
+        if run.answers:
+            shelf, talk = shelf_of(held, np.arange(1)), run.answers[f"specialists, {SHORT}"].talks[0]
+            for who, turn in turns_of(talk, shelf_case(shelf.prompts[0]))[:6]:
+                say(f"    {who}: {turn}")
     print(json.dumps(out, indent=1))
 
 
