@@ -2,6 +2,7 @@
 
     python benchmarks/what_if_coverage.py                     seeds 0 to 39: the reported run
     python benchmarks/what_if_coverage.py --first 1000        other markets, to try things out on
+    python benchmarks/what_if_coverage.py --refits 20         beside it, models fitted anew on resampled households
 
 In every market 500 households shop for 32 weeks on which a conditional logit and a logit of purchases (on a
 household covariate and the inclusive value) are fitted, and for 8 more on which the response parameters are
@@ -48,7 +49,7 @@ from malles.baselines.logit import ConditionalLogit, FittedConditionalLogit
 from malles.scenarios.category_market import CategoryMarket
 from malles.scenarios.changes import Delist, Display, PriceChange, Scenario
 from malles.scenarios.counterfactual import Demand
-from malles.scenarios.rehearsal import Desk, Rehearsal
+from malles.scenarios.rehearsal import Desk
 from malles.scenarios.responses import (
     Responses,
     certain,
@@ -177,6 +178,7 @@ def study(
     seed: int,
     draws: int,
     weeks: int,
+    refits: int,
     cases: Cases,
     expansion: dict[tuple[str, str], list[tuple[float, float]]],
 ) -> None:
@@ -206,11 +208,18 @@ def study(
         name: Desk.of(market, models.ask(people.seen, usual, follows))
         for name, follows in (("fitted", float(models.purchase[2])), ("no offers", 0.0), ("whole", 1.0))
     }
+    again = []
+    for k in range(refits):  # the same households with repetition, by a generator of its own
+        picked = np.random.default_rng([seed, 10, k]).integers(0, HOUSEHOLDS, HOUSEHOLDS)
+        some = fit_models(train.take((picked + HOUSEHOLDS * np.arange(weeks)[:, None]).ravel()), people.seen)
+        desk = Desk.of(market, some.ask(people.seen, usual, float(some.purchase[2])))
+        again.append((desk, fit_responses(some, valid, people.seen)))
     popular = np.argsort(-np.bincount(train.chosen, minlength=PRODUCTS + 1)[1:])
     product = int(popular[rng.integers(PRODUCTS // 2)])
     for scenario in scenarios(product):
         happened = realised_change(truth, people, trips, scenario, luck, product)
         mean = population_change(truth, others, elsewhere, scenario, product)
+        middles: dict[str, ndarray] = {}
         for kind, known in (("drawn", responses), ("not drawn", certain())):
             here, wide = (
                 desks["fitted"].rehearse(scenario, responses=known, draws=draws, seed=seed, households=h)
@@ -219,7 +228,18 @@ def study(
             for target, found, table, goal in (
                 ("seen", here, here.drawn, happened), ("expected", wide, wide.expected, mean)
             ):  # fmt: skip
-                add_cases(cases, (target, kind, scenario.name), found, table, goal, product, seed)
+                middles[kind] = changes_of(found.central, product)
+                change = changes_of(table, product)
+                add_cases(cases, (target, kind, scenario.name), change, middles[kind], goal, seed)
+        for target, goal, h in (("seen", happened, False), ("expected", mean, True)) if refits else ():
+            tables = []
+            for k, (desk, known) in enumerate(again):
+                found = desk.rehearse(
+                    scenario, responses=known, draws=draws // refits, seed=1000 * seed + k, households=h
+                )
+                tables.append(changes_of(found.expected if h else found.drawn, product))
+            key = (target, "refitted", scenario.name)
+            add_cases(cases, key, np.concatenate(tables), middles["drawn"], goal, seed)
         for name, desk in desks.items():
             found = desk.rehearse(scenario, draws=1, seed=seed, households=False, luck=False)
             expansion[name, scenario.name].append((changes_of(found.central, product)[1], mean[1]))
@@ -227,13 +247,10 @@ def study(
 
 
 def add_cases(
-    cases: Cases, key: tuple[str, ...], found: Rehearsal, table: ndarray, goal: ndarray, product: int,
-    seed: int,
-) -> None:  # fmt: skip
-    """The intervals of one rehearsal."""
-    change = changes_of(table, product)
+    cases: Cases, key: tuple[str, ...], change: ndarray, middle: ndarray, goal: ndarray, seed: int
+) -> None:
+    """The intervals of the product's and of the category's change."""
     low, high = np.quantile(change, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    middle = changes_of(found.central, product)
     for k, part in enumerate(PARTS):
         cases[*key, part].append(Case(float(low[k]), float(high[k]), float(middle[k]), float(goal[k]), seed))
 
@@ -289,23 +306,24 @@ def main() -> None:
     parser.add_argument("--markets", type=int, default=40)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--weeks", type=int, default=TRAIN, help="weeks on which the models are fitted")
+    parser.add_argument("--refits", type=int, default=0, help="also fit models on resampled households")
     parser.add_argument("--draws", type=int, default=200)
     asked = parser.parse_args()
     cases: Cases = defaultdict(list)
     expansion: dict = defaultdict(list)
     for seed in range(asked.first, asked.first + asked.markets):
-        study(seed, asked.draws, asked.weeks, cases, expansion)
+        study(seed, asked.draws, asked.weeks, asked.refits, cases, expansion)
     print(f"markets {asked.first} to {asked.first + asked.markets - 1}, {asked.draws} draws, units a week")
     print("| target, parameters, scenario, part | 90 % intervals that hold | of | width | truth - middle |")
     print("|---|---|---|---|---|")
     for target in ("seen", "expected"):
-        for kind in ("drawn", "not drawn"):
+        for kind in ("drawn", "refitted", "not drawn")[:: 1 if asked.refits else 2]:
             chosen = {k: v for k, v in cases.items() if k[:2] == (target, kind)}
             show(f"{target}, {kind}: all", [c for found in chosen.values() for c in found])
             for part in PARTS:
                 show(f"{target}, {kind}: {part}", [c for k, v in chosen.items() if k[3] == part for c in v])
             for key, found in chosen.items():
-                if kind == "drawn":
+                if kind != "not drawn":
                     show(f"{target}, {kind}: {key[2]}, {key[3]}", found)
     for (name, scenario), pairs in expansion.items():
         said, true = np.array(pairs).T
