@@ -2,7 +2,7 @@
 
     python benchmarks/what_if_coverage.py                     seeds 0 to 39: the reported run
     python benchmarks/what_if_coverage.py --first 1000        other markets, to try things out on
-    python benchmarks/what_if_coverage.py --refits 20         beside it, models fitted anew on resampled households
+    python benchmarks/what_if_coverage.py --refits 20         beside it, models fitted on resampled households
 
 In every market 500 households shop for 32 weeks on which a conditional logit and a logit of purchases (on a
 household covariate and the inclusive value) are fitted, and for 8 more on which the response parameters are
