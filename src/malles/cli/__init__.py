@@ -43,6 +43,7 @@ COMMANDS = {
     "evaluate": Entry("evaluate", "evaluate_command", "Held-out scores of a run beside every baseline."),
     "simulate": Entry("simulate", "simulate_command", "A what-if on the market of a run."),
     "plan": Entry("plan", "plan_command", "The best prices and displays for a goal, under constraints."),
+    "draft": Entry("draft", "draft_command", "An order file from a table of past orders."),
     "negotiate": Entry("negotiate", "negotiate_command", "An order: arithmetic, and roles that discuss it."),
     "rules": Entry("rules", "rules_command", "Short formulas for the decisions of a run."),
     "query": Entry("query", "query_command", "SQL over everything a run used, drew and found; read-only."),

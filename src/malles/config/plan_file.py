@@ -244,7 +244,8 @@ def build_plan_file(values: dict[str, Any], *, origin: str = "plan") -> PlanFile
     try:
         return PlanFile.model_validate(values)
     except ValidationError as problem:
-        sentences = dict.fromkeys(_sentence(origin, error) for error in problem.errors())
+        found = [e for e in problem.errors() if e["type"] != "too_short" or not e["input"]]  # else an echo
+        sentences = dict.fromkeys(_sentence(origin, error) for error in found)
         raise ConfigError("\n".join(list(sentences)[:5])) from problem
 
 

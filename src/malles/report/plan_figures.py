@@ -19,12 +19,13 @@ def draw_plan(found: dict[str, Any], file: Path) -> None:
         mine = [row for row in rows if row["product"] == product]
         weeks = [row["week"] for row in mine]
         (line,) = left.plot(weeks, [row["price"] for row in mine], marker="o", label=short(product, 40))
-        left.plot(weeks, [row["price_today"] for row in mine], linestyle=":", color=line.get_color())
+        today = [row["price_today"] for row in mine]
+        left.plot(weeks, today, linestyle=":", marker="x", color=line.get_color())
         shown = [row for row in mine if row["display"]]
         left.scatter([r["week"] for r in shown], [r["price"] for r in shown], marker="s", s=90,
                      facecolors="none", edgecolors=line.get_color())  # fmt: skip
     left.set_xticks(sorted({row["week"] for row in rows}))
-    left.set_xlabel("week (dotted: today; square: on display)")
+    left.set_xlabel("week (cross: today; square: on display)")
     left.set_ylabel(f"price, {found['currency']}")
     left.legend(fontsize=7)
     best, path = None, []

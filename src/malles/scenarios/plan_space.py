@@ -6,6 +6,7 @@ A plan is one option for every axis. "As today" is an option of every axis, so t
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ class PlanSpace:
                 rows.append(PlannedWeek(
                     lever.product, now.week, now.price, then, now.display, shown,
                     price is not None or display is not None,
-                    shown or then <= (1 - PROMOTED) * now.list_price + 1e-9,
+                    shown or _is_promotion(then, now),
                 ))  # fmt: skip
         return sorted(rows, key=lambda row: (_first(self.levers, row.product), row.week))
 
@@ -151,12 +152,51 @@ class PlanSpace:
         """Whether no counted limit is broken."""
         return min(self.slack(plan).values(), default=0.0) >= -1e-9
 
+    @cached_property
+    def calm(self) -> Plan:
+        """As few displays and promotions as can be, and otherwise as near to today as can be."""
+        plan = list(self.base)
+        for i, axis in enumerate(self.axes):
+            lever = self.levers[axis.lever]
+            if axis.field == "display" and False in axis.options:
+                plan[i] = axis.options.index(False)
+            if axis.field == "price" and any(_is_promotion(now.price, now) for now in lever.today):
+                full = [
+                    j for j, price in enumerate(axis.options)
+                    if price is not None and not any(_is_promotion(float(price), now) for now in lever.today)
+                ]  # fmt: skip
+                plan[i] = min(full, default=len(axis.options) - 1)
+        return tuple(plan)
+
+    def repair(self, plan: Plan, order: Sequence[int]) -> Plan:
+        """A plan near this one that breaks no counted limit, if there is any.
+
+        The calm plan takes over the levers of this one in a given order, each if nothing breaks.
+        """
+        if self.holds(plan):
+            return plan
+        out = self.calm
+        for lever in order:
+            mine = [i for i, axis in enumerate(self.axes) if axis.lever == lever]
+            tried = tuple(plan[i] if i in mine else option for i, option in enumerate(out))
+            out = tried if self.holds(tried) else out
+        return out
+
+    @property
+    def size(self) -> int:
+        """How many plans there are."""
+        return math.prod(len(axis.options) for axis in self.axes)
+
     def neighbours(self, plan: Plan) -> Iterator[Plan]:
         """Every plan that differs by one step on one axis."""
         for i, axis in enumerate(self.axes):
             for step in (-1, 1):
                 if 0 <= plan[i] + step < len(axis.options):
                     yield (*plan[:i], plan[i] + step, *plan[i + 1 :])
+
+
+def _is_promotion(price: float, now: Today) -> bool:
+    return price <= (1 - PROMOTED) * now.list_price + 1e-9
 
 
 def build_lever(

@@ -29,8 +29,8 @@ POLISH = 0.25
 """Part of the questions kept for single steps from the best plan; a plan that comes again becomes one too."""
 START = 10
 """Plans drawn at random before the sampler learns, today's among them."""
-PROPOSALS = 20
-"""Proposals per question, at most: known plans and broken counts cost none."""
+PROPOSALS = 10
+"""Proposals per question, at most: a plan that is known already costs none."""
 
 Ask = Callable[[Plan], Worth]
 Say = Callable[[int, float], None]
@@ -122,6 +122,13 @@ def search_plan(
             say(len(asked), asked[nearest[0]].value)
         return worth
 
+    counted = space.slack(space.calm)
+    if not space.holds(space.calm):
+        which = " and ".join(name for name, slack in counted.items() if slack < 0)
+        raise ConfigError(
+            f"No plan at all keeps {which}, whatever the levers do; loosen it under [constraints], or give "
+            "the levers display = true or higher prices."
+        )
     stopped = False
     try:
         with _quiet_optuna() as optuna:
@@ -156,34 +163,33 @@ def _walk(
     rng = np.random.default_rng([seed, 73])
 
     def settle(trial: Any, plan: Plan) -> None:
-        if asked and not space.holds(plan):  # broken, as counting alone shows: no question
-            today = asked[space.base]
-            worth = Worth(today.base, today.base, dict.fromkeys(today.slack, 0.0) | space.slack(plan))
-        else:
-            worth = question(plan)
+        worth = question(plan)
         trial.set_user_attr("broken", [-slack for slack in worth.slack.values()])
         study.tell(trial, worth.value)
 
+    def repaired(plan: Plan) -> Plan:
+        return space.repair(plan, rng.permutation(len(space.levers)).tolist())
+
     for _ in range(PROPOSALS * trials):
-        if len(asked) >= trials:
+        if len(asked) >= min(trials, space.size):
             return
-        known = len(asked) > START and len(asked) >= (1 - POLISH) * trials
-        if not known:
+        plan = None
+        if len(asked) <= START or len(asked) < (1 - POLISH) * trials:
             trial = study.ask(ways)
-            plan = tuple(int(trial.params[name]) for name in names)
-            known = plan in asked
-            if known:
-                study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            else:
+            proposed = tuple(int(trial.params[name]) for name in names)
+            plan = repaired(proposed) if asked else proposed
+            if plan == proposed and plan not in asked:
                 settle(trial, plan)
-        if known:  # nothing to learn there: a step from the best plan, or a plan at random
+                continue
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        if plan is None or plan in asked:  # nothing to learn there: a step from the best, or one at random
             near = space.neighbours(nearest[0])
-            step = next((p for p in near if p not in asked and space.holds(p)), None)
-            if step is None:
-                step = tuple(int(rng.integers(0, len(axis.options))) for axis in space.axes)
-            if step not in asked:
-                study.enqueue_trial(dict(zip(names, step, strict=True)))
-                settle(study.ask(ways), step)
+            plan = next((p for p in near if p not in asked and space.holds(p)), None)
+            if plan is None:
+                plan = repaired(tuple(int(rng.integers(0, len(axis.options))) for axis in space.axes))
+        if plan not in asked:
+            study.enqueue_trial(dict(zip(names, plan, strict=True)))
+            settle(study.ask(ways), plan)
 
 
 def _order(worth: Worth) -> tuple[float, float]:
