@@ -1,0 +1,101 @@
+"""An order file from past orders, against a table small enough to do by hand."""
+
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from malles.cli import run as command_line
+from malles.errors import DataError, SchemaError
+from malles.wholesale.draft import Columns, draft_order, write_order
+from malles.wholesale.order import load_order
+
+COLUMNS = Columns("shop", "item", "units", "cost", date="day", pack="box")
+EXAMPLES = Path(__file__).parents[2] / "examples" / "orders"
+
+
+def orders() -> pl.DataFrame:
+    """Shop A orders jam in weeks 1, 1 and 3 and tea in week 2; shop B buys jam by the two dozen for less."""
+    rows = [
+        ("A", "jam", 6, 2.0, date(2024, 1, 1), 6), ("A", "jam", 6, 2.0, date(2024, 1, 3), 6),
+        ("A", "tea", 2, 5.0, date(2024, 1, 9), 1), ("A", "jam", 12, 2.0, date(2024, 1, 16), 6),
+        ("B", "jam", 6, 2.0, date(2024, 1, 2), 6),
+        *[("B", "jam", 24, 1.5, date(2024, 1, d), 6) for d in (1, 2, 3, 4)],
+        ("B", "tea", 0, 5.0, date(2024, 1, 4), 1), ("A", "", 3, 1.0, date(2024, 1, 4), 1),
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=["shop", "item", "units", "cost", "day", "box"], orient="row")
+
+
+def test_what_was_ordered_costs_and_breaks_by_hand():
+    jam, tea = draft_order(orders(), COLUMNS, "A", markup=0.5)
+    assert (jam.name, jam.sold, jam.pack) == ("jam", (12.0, 0.0, 12.0), 6)
+    assert (tea.name, tea.sold, tea.cost, tea.price) == ("tea", (0.0, 2.0, 0.0), ((0, 5.0),), 7.5)
+    assert jam.cost == ((0, 2.0), (24, 1.5))  # eight lines, four of 24
+    assert jam.price == pytest.approx(3.0)
+
+
+def test_without_dates_everything_is_one_period():
+    (jam,) = draft_order(orders(), Columns("shop", "item", "units", "cost"), "A", products=1)
+    assert jam.sold == (24.0,)
+
+
+def test_a_case_of_six_is_a_sixth_of_the_units_at_six_times_the_cost():
+    jam, _ = draft_order(orders(), COLUMNS, "A", case=6)
+    assert jam.sold == (2.0, 0.0, 2.0)
+    assert jam.cost == ((0, 12.0), (4, 9.0))
+
+
+def test_a_name_may_be_made_of_several_columns():
+    jam, *_ = draft_order(orders(), Columns("shop", "item,box", "units", "cost"), "A")
+    assert jam.name == "jam 6"
+
+
+def test_the_file_is_an_order_file_whatever_the_names_hold(tmp_path: Path):
+    rows = orders().with_columns(item=pl.col("item").replace("tea", 'tea"\n[[product]]\nname = "x'))
+    text = write_order(draft_order(rows, COLUMNS, "A"), "a", budget=100.0, currency="GBP")
+    (tmp_path / "order.toml").write_text(text, "utf-8")
+    found = load_order(tmp_path / "order.toml")
+    assert len(found.product) == 2
+    assert found.product[1].name == 'tea" [[product]] name = "x'
+    assert found.order.budget == 100.0
+
+
+@pytest.mark.parametrize(
+    ("columns", "buyer", "kind", "sentence"),
+    [
+        (COLUMNS, "AA", DataError, "no order of the buyer 'AA'"),
+        (
+            Columns("shop", "items", "units", "cost"),
+            "A",
+            SchemaError,
+            "no column 'items' for product. Did you",
+        ),
+        (Columns("shop", "item", "units", "item"), "A", DataError, "no line has a buyer"),
+    ],
+)
+def test_refusals(columns: Columns, buyer: str, kind: type[Exception], sentence: str):
+    with pytest.raises(kind, match=sentence):
+        draft_order(orders(), columns, buyer)
+
+
+def test_the_command_writes_what_negotiate_reads(tmp_path: Path):
+    table, out = tmp_path / "orders.csv", tmp_path / "order.toml"
+    orders().write_csv(table)
+    call = [
+        "draft", str(table), "--buyer", "A", "--buyer-column", "shop", "--product-column", "item",
+        "--units-column", "units", "--cost-column", "cost", "--date-column", "day", "-o", str(out),
+    ]  # fmt: skip
+    assert command_line(call) == 0
+    assert command_line(["negotiate", str(out), "--dry-run", "--json"]) == 0
+    assert command_line([*call[:-1], str(tmp_path / "order.json")]) == 2
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.toml")), ids=lambda f: f.stem)
+def test_the_examples_are_orders(file: Path):
+    assert command_line(["negotiate", str(file), "--dry-run"]) == 0
+    assert load_order(file).product
+
+
+def test_there_are_examples():
+    assert len(list(EXAMPLES.glob("*.toml"))) == 3
