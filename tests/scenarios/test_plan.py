@@ -398,7 +398,11 @@ def test_a_grid_is_every_plan_or_says_what_it_left_out():
     assert len(thin.plans) <= 61
     assert space.base in thin.plans
     assert thin.words == "3 x 2 x 4 x 2 of 7 x 2 x 7 x 2"
-    alike = build_grid(space, 20)
+    counted = build_grid(replace(space, limits=Limits(promo_weeks_at_most=0)), 9)
+    assert counted.whole  # as today, 2.1 and 2.2 of two weeks are all that is no promotion
+    assert len(counted.plans) == 9
+    assert not build_grid(replace(space, limits=Limits(promo_weeks_at_most=0)), 8).whole
+    alike = build_grid(space, 15)
     assert alike.words == "7 x 2 of 7 x 2, all weeks of a product alike"
     assert {(plan[0], plan[1]) == (plan[2], plan[3]) for plan in alike.plans} == {True}
     assert len(alike.plans) == 14

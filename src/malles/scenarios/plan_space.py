@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,9 @@ from malles.vocabulary import Occasions, Promotion
 
 PROMOTED = 0.05
 """Part below the list price from which a week counts as a promotion."""
+
+LOOKED_AT = 50
+"""Plans that are counted for every plan that a grid may ask."""
 
 Plan = tuple[int, ...]
 """Number of the option of every axis."""
@@ -150,6 +153,8 @@ class PlanSpace:
 
     def holds(self, plan: Plan) -> bool:
         """Whether no counted limit is broken."""
+        if self.limits.most_displays is None and self.limits.promo_weeks_at_most is None:
+            return True  # prices too far from today's are no options
         return min(self.slack(plan).values(), default=0.0) >= -1e-9
 
     @cached_property
@@ -242,27 +247,31 @@ class Grid:
     """Plans that are all asked."""
 
     plans: tuple[Plan, ...]
+    """Those that break no counted limit."""
     words: str
     """How many options of how many."""
     whole: bool
-    """Whether it holds every plan of the space."""
+    """Whether it holds every plan of the space that breaks no counted limit."""
 
 
 def build_grid(space: PlanSpace, most: int) -> Grid:
-    """Every plan, or evenly thinned options of every axis where there are more than `most`.
+    """Every plan that breaks no counted limit, or evenly thinned options where these are more than `most`.
 
-    Options are thinned to no fewer than three an axis; where that is still too many, weeks of a product are
+    Options are thinned to no fewer than two an axis; where that is still too many, weeks of a product are
     decided together, and then thinned as far as it takes. Today's plan is always one point more.
     """
     full = [len(axis.options) for axis in space.axes]
-    if np.prod(full, dtype=float) <= most:
-        every = itertools.product(*(range(n) for n in full))
-        return Grid(tuple(every), _times(full), True)
-    count = _thin(full, most, 3)
-    if np.prod(count, dtype=float) <= most:
+    count = _thin(full, LOOKED_AT * most, 2)
+    while math.prod(count) <= LOOKED_AT * most:
         options = [_spread(n, k) for n, k in zip(full, count, strict=True)]
-        plans = tuple(itertools.product(*options))
-        return Grid(_with(space.base, plans), f"{_times(count)} of {_times(full)}", False)
+        plans = _holding(space, itertools.product(*options))
+        if len(plans) <= most:
+            whole = count == full
+            words = _times(full) if whole else f"{_times(count)} of {_times(full)}"
+            return Grid(plans if whole else _with(space, plans), words, whole)
+        if max(count, default=0) <= 2:
+            break
+        count = _thin(count, math.prod(count) - 1, 2)
     groups: dict[tuple[int, str], list[int]] = {}
     for i, axis in enumerate(space.axes):
         groups.setdefault((space.levers[axis.lever].product, axis.field), []).append(i)
@@ -271,15 +280,21 @@ def build_grid(space: PlanSpace, most: int) -> Grid:
     chosen = [
         [options[j] for j in _spread(len(options), k)] for options, k in zip(shared, count, strict=True)
     ]
-    plans_ = []
-    for values in itertools.product(*chosen):
+
+    def alike(values: Sequence[Option]) -> Plan:
         plan = list(space.base)
         for members, value in zip(groups.values(), values, strict=True):
             for i in members:
-                plan[i] = _place(space.axes[i], value)
-        plans_.append(tuple(plan))
+                plan[i] = space.axes[i].options.index(value)
+        return tuple(plan)
+
     words = f"{_times(count)} of {_times([len(s) for s in shared])}, all weeks of a product alike"
-    return Grid(_with(space.base, tuple(plans_)), words, False)
+    plans = _holding(space, (alike(values) for values in itertools.product(*chosen)))
+    return Grid(_with(space, plans), words, False)
+
+
+def _holding(space: PlanSpace, plans: Iterable[Plan]) -> tuple[Plan, ...]:
+    return tuple(plan for plan in plans if space.holds(plan))
 
 
 def _shared(space: PlanSpace, members: Sequence[int]) -> list[Option]:
@@ -288,14 +303,10 @@ def _shared(space: PlanSpace, members: Sequence[int]) -> list[Option]:
     return [value for value in axes[0].options if all(value in axis.options for axis in axes)]
 
 
-def _place(axis: Axis, value: Option) -> int:
-    return axis.options.index(value)
-
-
 def _thin(count: Sequence[int], most: int, least: int) -> list[int]:
     """Options per axis, the longest axis shortened first, until their product is at most `most`."""
     out = list(count)
-    while np.prod(out, dtype=float) > most and max(out) > least:
+    while math.prod(out) > most and max(out) > least:
         out[int(np.argmax(out))] -= 1
     return out
 
@@ -304,8 +315,8 @@ def _spread(n: int, k: int) -> list[int]:
     return [int(i) for i in np.unique(np.linspace(0, n - 1, k).round())] if k > 1 else [n // 2]
 
 
-def _with(base: Plan, plans: tuple[Plan, ...]) -> tuple[Plan, ...]:
-    return tuple(dict.fromkeys((base, *plans)))
+def _with(space: PlanSpace, plans: tuple[Plan, ...]) -> tuple[Plan, ...]:
+    return tuple(dict.fromkeys((*_holding(space, [space.base]), *plans)))
 
 
 def _times(count: Sequence[int]) -> str:

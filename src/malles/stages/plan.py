@@ -81,8 +81,7 @@ def _find_regret(
     planner: Planner, answers: Answers, grid: Grid, found: Search, tell: Callable[[str, int, int], None]
 ) -> dict[str, Any] | None:
     """(best of the grid - plan) / |base|, the same luck; of |best of the grid| where base is 0."""
-    plans = [plan for plan in grid.plans if planner.space.holds(plan)]
-    held = []
+    held, plans = [], grid.plans
     for done, plan in enumerate(plans):
         worth = answers(plan)
         if not worth.violation:

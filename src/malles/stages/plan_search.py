@@ -4,7 +4,8 @@
 
 Every answer is kept in one JSON file as soon as it is there. The search is a function of its seed and of the
 answers, so a resumed one walks the same way, asks nothing twice, and ends where an uninterrupted one ends.
-Source: Bergstra, Bardenet, Bengio and Kégl (2011); constraints as in c-TPE (Watanabe and Hutter, 2023).
+Source: Bergstra, Bardenet, Bengio and Kégl (2011); plans that break constraints rank below all others, by how
+much they break (Optuna's `TPESampler`).
 """
 
 from __future__ import annotations
