@@ -85,7 +85,7 @@ SPECIALISTS = (
         frozenset({Field.CROWD, Field.HISTORY}), ("switch", "move here"),
     ),
 )  # fmt: skip
-"""In the order in which they hand on. Reviews are read by `crowd` where a data set has them in words."""
+"""In the order in which they hand on. Reviews belong to `crowd`; no data set has them in words yet."""
 
 
 def fixed_tokens(prompt: ShelfPrompt, reader: ShelfReader) -> int:
