@@ -172,6 +172,24 @@ def test_the_plan_is_the_best_of_all_plans(goal: str):
     assert found["regret"]["search_questions"] <= 40
 
 
+def test_the_best_plan_at_the_edge_of_a_constraint_is_found_from_every_seed():
+    """Cheap is good, two prices share one floor: from today's edge, only steps on both axes keep it."""
+    pytest.importorskip("optuna", reason="the planner needs the extra plan")
+    now = (Today(8, 1.0, 1.0, False),)
+    ladders = [tuple(None if j == today else 1.0 + j for j in range(n)) for n, today in ((12, 8), (14, 8))]
+    space = PlanSpace(tuple(Lever(i, now, ladder, (None,)) for i, ladder in enumerate(ladders)))
+
+    def ask(plan: tuple[int, ...]) -> Worth:
+        i, j = plan
+        return Worth(0.0, 4.0 * (8 - i) + 2.1 * (8 - j), {"floor": i - 8 + 0.7 * (j - 8)})
+
+    every = itertools.product(range(12), range(14))
+    best = max((w.value, plan) for plan in every if not (w := ask(plan)).violation)
+    assert best == (pytest.approx(4.0 * 2 - 2.1 * 3), (6, 11))
+    for seed in range(6):
+        assert search_plan(space, Answers(ask), trials=80, seed=seed).best == (6, 11)
+
+
 def test_regret_is_the_distance_to_the_best_of_the_grid_in_parts_of_today():
     planner = planner_of(file_of(PRICE, PROMOTION))
     _, value = best_of_all(planner)

@@ -82,8 +82,7 @@ def measure(
     if quantity == "consumer surplus":
         if not np.isfinite(found.central_surplus).all():
             raise ConfigError(
-                "consumer surplus is unknown here: the model does not turn away from dearer products in this "
-                "category; choose another goal."
+                "consumer surplus is unknown where products leave or enter the shelf; choose another goal."
             )
         gain = found.surplus.sum(1)
         return np.stack([np.zeros_like(gain), gain], 1)

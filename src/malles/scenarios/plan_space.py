@@ -193,11 +193,20 @@ class PlanSpace:
         return math.prod(len(axis.options) for axis in self.axes)
 
     def neighbours(self, plan: Plan) -> Iterator[Plan]:
-        """Every plan that differs by one step on one axis."""
-        for i, axis in enumerate(self.axes):
-            for step in (-1, 1):
-                if 0 <= plan[i] + step < len(axis.options):
-                    yield (*plan[:i], plan[i] + step, *plan[i + 1 :])
+        """Every plan one or two steps away on one axis or on each of two, the nearest first.
+
+        Steps on two axes follow the edge of a constraint: what one gives up, the other takes.
+        """
+        near = (-1, 1, -2, 2)
+        moves = [((i, step),) for i in range(len(self.axes)) for step in near]
+        pairs = itertools.combinations(range(len(self.axes)), 2)
+        moves += [((i, a), (k, b)) for i, k in pairs for a in near for b in near]
+        for move in sorted(moves, key=lambda move: sum(abs(step) for _, step in move)):
+            out = list(plan)
+            for i, step in move:
+                out[i] += step
+            if all(0 <= out[i] < len(self.axes[i].options) for i, _ in move):
+                yield tuple(out)
 
 
 def _is_promotion(price: float, now: Today) -> bool:

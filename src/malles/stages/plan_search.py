@@ -1,4 +1,4 @@
-"""The search for the best plan: a tree-structured Parzen estimator, then single steps from the best plan.
+"""The search for the best plan: a tree-structured Parzen estimator, and steps from the best plan so far.
 
     ask a plan → the market, or what is kept of it → tell → the next plan
 
@@ -26,8 +26,8 @@ from malles.scenarios.plan_goal import TOLERANCE, Worth
 from malles.scenarios.plan_space import Plan, PlanSpace
 from malles.store import write_json
 
-POLISH = 0.25
-"""Part of the questions kept for single steps from the best plan; a plan that comes again becomes one too."""
+STEPS = 3
+"""Every third question is a step from the best plan, and so is every proposal that is known already."""
 START = 10
 """Plans drawn at random before the sampler learns, today's among them."""
 PROPOSALS = 10
@@ -175,7 +175,7 @@ def _walk(
         if len(asked) >= min(trials, space.size):
             return
         plan = None
-        if len(asked) <= START or len(asked) < (1 - POLISH) * trials:
+        if len(asked) < START or len(asked) % STEPS:
             trial = study.ask(ways)
             proposed = tuple(int(trial.params[name]) for name in names)
             plan = repaired(proposed) if asked else proposed
