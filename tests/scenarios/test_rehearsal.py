@@ -19,7 +19,8 @@ from tests.scenarios.logit_markets import (
 from malles.errors import OccasionError
 from malles.scenarios.changes import Delist, Display, PriceChange, Scenario
 from malles.scenarios.counterfactual import Demand
-from malles.scenarios.rehearsal import Desk, Rehearsal, Segments, pay_the_seller
+from malles.scenarios.policy import Pricing, Reach, SalesTax, apply_policies, pay_the_seller
+from malles.scenarios.rehearsal import Desk, Rehearsal, Segments
 from malles.scenarios.responses import Responses
 from malles.scenarios.shelf_changes import Enter
 from malles.vocabulary import Occasions
@@ -156,7 +157,7 @@ def test_stock_of_what_is_not_there_is_refused():
 TWO = shelf_of(np.tile([2.0, 2.0], (10, 1)))
 
 
-@pytest.mark.parametrize(("relative", "sign"), [(0.02, -1), (-0.02, 1)])
+@pytest.mark.parametrize(("relative", "sign"), [(0.01, -1), (-0.01, 1)])
 @pytest.mark.parametrize("units", [1.0, 3.0])
 def test_surplus_is_the_exact_log_sum_in_money(relative: float, sign: int, units: float):
     """One of two products at 2.00: units x 2 / η x (log(1 + e^(v + d)) - log(1 + e^v)) per trip."""
@@ -207,7 +208,37 @@ def test_a_model_that_likes_dearer_products_cannot_answer_a_rise_of_every_price(
     with pytest.raises(OccasionError, match="does not turn away from dearer products"):
         desk_of(Logit(slope=-1.0)).rehearse(ALL_DEARER, draws=1, seed=1)
     found = desk_of(Logit(slope=-1.0)).rehearse(CUT, draws=1, seed=1)
-    assert np.isnan(found.surplus).any()  # no money's worth of utility
+    assert np.isfinite(found.surplus).all()  # what is paid less is known all the same
+
+
+def test_a_rise_costs_at_least_what_those_who_stay_pay_more():
+    """Rule of a half: rise x units after <= loss <= rise x units before."""
+    desk = desk_of()
+    found = desk.rehearse(Scenario("rise", (PriceChange(1, relative=0.3),)), draws=20, seed=1)
+    o = desk.market.occasions
+    rise = 0.3 * o.price[o.product == 1].astype(float)
+    before, after = found.central[:, :, 1, 0].sum(1)
+    loss = -found.central_surplus.sum()
+    assert rise.min() * after <= loss <= rise.max() * before
+
+
+def test_the_surplus_of_products_that_leave_is_not_told():
+    found = desk_of().rehearse(Scenario("gone", (Delist(1),)), draws=20, seed=1)
+    assert np.isnan(found.central_surplus).all()
+
+
+def test_a_tax_on_everything_is_not_escaped_by_products_outside_the_slate():
+    """All trips alike, a tenth dearer everywhere: other products keep their part of what is bought."""
+
+    def taxed(shelf: Occasions) -> Pricing:
+        return apply_policies(shelf, [SalesTax(0.1, 1.0, Reach())], np.ones(len(shelf)))
+
+    one = replace(TWO, product=np.where(TWO.product == 0, 2, TWO.product))
+    desk = Desk.of(market_of(one), Logit(pull=1.0, other=0.3, units=1.0, other_units=1.0))
+    found = desk.rehearse(Scenario("tax", ()), pricing=taxed, draws=20, seed=1, households=False)
+    units = found.central[..., 0].sum(1)
+    assert units[1].sum() < units[0].sum()
+    assert units[1, -1] / units[1].sum() == pytest.approx(0.3)
 
 
 def test_customers_who_never_or_always_buy_stay_numbers():

@@ -97,9 +97,20 @@ def print_table(heading: Sequence[str], rows: Sequence[Sequence[object]], *, tit
     Console(file=sys.stdout, width=width).print(table)
 
 
+def print_number(value: float) -> str:
+    """A number for people: four digits, or whole thousands; what is nothing but rounding is 0.
+
+    >>> print_number(-3.1e-8), print_number(12345.6), print_number(0.12345)
+    ('0', '12,346', '0.1235')
+    """
+    if abs(value) < 1e-6:
+        return "0"
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+        return print_number(value)
     return "" if value is None else str(value)
 
 

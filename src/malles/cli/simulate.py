@@ -7,8 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from malles.cli.frame import print_json, print_table, progress
+from malles.cli.frame import print_json, print_number, print_table, progress
 from malles.errors import UsageError
+
+CAUTION = (
+    "Price effects are associational, and prices outside those observed extrapolate: where a category seems "
+    "to earn more at every higher price, the records hold too few rises to tell."
+)
 
 
 def simulate_command(
@@ -63,6 +68,9 @@ def simulate_command(
 
     if out is not None and out.suffix not in {".csv", ".parquet"}:
         raise UsageError(f"-o {out} should end in .csv or .parquet.")
+    for file_name, value in {"-o": out, "--plot": plot}.items():
+        if value is not None and not value.parent.is_dir():
+            raise UsageError(f"{file_name} {value}: there is no folder {value.parent}; make it first.")
     if plot is not None and plot.suffix not in {".svg", ".png"}:
         raise UsageError(f"--plot {plot} should end in .svg or .png.")
     if plot is not None and dry_run:
@@ -139,7 +147,7 @@ def _print_check(found: dict[str, Any]) -> None:
 
 
 def _print_answer(found: dict[str, Any]) -> None:
-    percent = f"{found['level']:.0%} interval"
+    percent = f"{found['level']:.0%} expected"
     for way, rows in found["tables"].items():
         shown = [r for r in rows if way != "product" or r["quantity"] in {"units", "share", "margin"}]
         if way == "product":  # the ten that move most
@@ -147,9 +155,17 @@ def _print_answer(found: dict[str, Any]) -> None:
             top = sorted(moved, key=lambda part: -moved[part])[:10]
             shown = [r for part in top for r in shown if r["part"] == part]
         print_table(
-            (way, "", "base", "scenario", "difference", percent),
+            (way, "", "base", "scenario", "difference", percent, "seen"),
             [
-                (r["part"], r["quantity"], r["base"], r["scenario"], r["change"]["value"], _span(r["change"]))
+                (
+                    r["part"],
+                    r["quantity"],
+                    r["base"],
+                    r["scenario"],
+                    r["change"]["value"],
+                    _span(r["expected_change"]),
+                    _span(r["change"]),
+                )
                 for r in shown
             ],
             title=f"{found['question']} (week{'s' * (len(found['weeks']) > 1)} {_weeks(found)})"
@@ -159,15 +175,18 @@ def _print_answer(found: dict[str, Any]) -> None:
     for product, parts in found["diversion"].items():
         known = [(name, e["value"], _span(e)) for name, e in parts.items() if e["value"] == e["value"]]
         if known:
-            print_table((f"where the units of {product} came from", "part", percent), known)
+            print_table((f"the other side of the change of {product}", "part of it", percent), known)
     print_table(
-        ("risk", "mean change", "value at risk", "expected shortfall", "chance of a loss"),
+        ("risk, as seen", "mean change", "loss exceeded in 5 %", "mean of worst 5 %", "chance of a loss"),
         [(r["quantity"], r["mean"], r["value_at_risk"], r["expected_shortfall"], r["loss_probability"])
          for r in found["risks"]],
     )  # fmt: skip
     typer.echo(
-        f"{found['households']:,} households, {found['occasions']:,} trips, {found['draws']} draws, seed "
-        f"{found['seed']}; money in {found['currency']}; losses against the base world at 5 %.",
+        f"{found['households']:,} households standing for {found['customers']:,.0f} customers, "
+        f"{found['occasions']:,} trips, {found['draws']} draws, seed {found['seed']}; money in "
+        f"{found['currency']}. Expected: households and parameters; seen: the luck of every trip as well. "
+        "Parts: shelf + other + expansion = 1, cannibalisation is a part of shelf. A levy is a tax (+) or a "
+        "subsidy (-); a negative loss is a gain.",
         err=True,
     )
     for note in found["notes"]:
@@ -175,14 +194,27 @@ def _print_answer(found: dict[str, Any]) -> None:
 
 
 def _print_sweep(rows: list[dict[str, Any]], names: list[str]) -> None:
-    shown = [
-        *names, "price", "units", "units_low", "units_high", "elasticity", "revenue_change",
-        "category_revenue_change", "category_margin_change", "category_consumer_surplus_change",
-    ]  # fmt: skip
-    there = [name for name in shown if any(name in row for row in rows)]
-    print_table([name.replace("_", " ") for name in there], [[row.get(n) for n in there] for row in rows])
-    if "units_low" in there:
-        typer.echo("units low and high: interval of the change of units.", err=True)
+    def interval(row: dict[str, Any], name: str) -> str | None:
+        if f"{name}_change" not in row:
+            return None
+        low, high = (print_number(row[f"{name}_{end}"]) for end in ("low", "high"))
+        return f"{print_number(row[f'{name}_change'])} ({low} to {high})"
+
+    shown = ["units", "category_revenue", "category_margin", "category_consumer_surplus"]
+    there = [name for name in shown if any(f"{name}_change" in row for row in rows)]
+    print_table(
+        [*names, "price", "elasticity", *(f"change of {name.replace('_', ' ')}" for name in there)],
+        [
+            [
+                *(row[n] for n in names),
+                row.get("price"),
+                row.get("elasticity"),
+                *(interval(row, n) for n in there),
+            ]
+            for row in rows
+        ],
+    )
+    typer.echo(f"In brackets: what will be seen. {CAUTION}", err=True)
 
 
 def _print_elasticities(rows: list[dict[str, Any]]) -> None:
@@ -196,6 +228,7 @@ def _print_elasticities(rows: list[dict[str, Any]]) -> None:
         ("price of", "units of", "cross elasticity", "interval"),
         [(r["price_of"], r["units_of"], r["elasticity"], _span(r)) for r in cross],
     )
+    typer.echo(CAUTION, err=True)
 
 
 def _print_weeks(rows: list[dict[str, Any]]) -> None:
@@ -208,7 +241,7 @@ def _print_weeks(rows: list[dict[str, Any]]) -> None:
 
 
 def _span(interval: dict[str, Any]) -> str:
-    return f"{interval['low']:.4g} to {interval['high']:.4g}"
+    return f"{print_number(interval['low'])} to {print_number(interval['high'])}"
 
 
 def _weeks(found: dict[str, Any]) -> str:

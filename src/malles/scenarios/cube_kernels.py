@@ -84,7 +84,7 @@ def _spread(on, weight, total, units, start, m, out):
 @njit(cache=True, parallel=True, error_model="numpy")
 def fill_cube(
     value0, value1, log_price0, log_price1, bits0, bits1, known, shift, step,
-    score, moved, follow, other, units0, units1, other_units, spend, price_response,
+    score, moved, follow, other, units0, units1, other_units, dearer, whole,
     place, net0, net1, levy, cell, week, weight, household, occasion,
     parameter, count, stock, seed, draw_trips, expected, drawn, surplus,
 ):  # fmt: skip
@@ -95,7 +95,7 @@ def fill_cube(
     # score, moved: log-odds of a purchase, and what the incidence model makes of the scenario
     # follow: part of the change of the inclusive value that purchases follow; NaN = follow `moved`
     # other, other_units, units0, units1: P(other), and units given a purchase
-    # spend, price_response: money of a purchase on the shelf; η of the category
+    # dearer: change of what is paid for a product of both worlds; whole: rows where other products move alike
     # place: product of every column, the last one for products outside the slate
     # net0, net1, levy: kept by the seller and by the state, per unit
     # cell, week: of the outcome tables; of the stock
@@ -156,7 +156,7 @@ def fill_cube(
                     if sum1 == 0:
                         d = -50.0
                     off0 = other[i]
-                    total = off0 + (1 - off0) * np.exp(d)
+                    total = np.exp(d) if whole[i] else off0 + (1 - off0) * np.exp(d)
                     room = np.log(total) if total > 0 else -50.0
                     level = score[i] + theta[LEVEL]
                     move = min(max(moved[i] * (1 + theta[MOVE]), min(room, 0.0)), max(room, 0.0))
@@ -164,13 +164,11 @@ def fill_cube(
                         move = min(max(follow[i] * (1 + theta[MOVE]), 0.0), 1.0) * room
                     buy0, buy1 = 1 / (1 + np.exp(-level)), 1 / (1 + np.exp(-level - move))
                     off1 = off0 / total if total > 0 else 1.0
+                    if whole[i]:
+                        off1 = off0
                     c = cell[i]
                     buys0[r], buys1[r], offs1[r] = buy0, buy1, off1
                     ons0[r], ons1[r] = times * buy0 * (1 - off0), times * buy1 * (1 - off1)
-                    worth = price_response * theta[SCALE] - theta[PRICE]
-                    if d != 0:
-                        bought = 0.5 * (ons0[r] + ons1[r])
-                        surplus[b, c] += bought * d * spend[i] / worth if worth > 0 else np.nan
                 _spread(ons0, e0, sums0, each0, start, m, q0)
                 _spread(ons1, e1, sums1, each1, start, m, q1)
                 for r in range(m):
@@ -184,6 +182,8 @@ def fill_cube(
                         if e0[j, r] > 0:
                             table0[p, UNITS] += q0[j, r]
                             table0[p, REVENUE] += q0[j, r] * net0[i, j]
+                        if dearer[i, j] != 0 and e0[j, r] > 0 and e1[j, r] > 0:
+                            surplus[b, c] -= 0.5 * (q0[j, r] + q1[j, r]) * dearer[i, j]
                         if e1[j, r] > 0:
                             table1[p, UNITS] += q1[j, r]
                             table1[p, REVENUE] += q1[j, r] * net1[i, j]

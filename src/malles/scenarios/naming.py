@@ -104,10 +104,13 @@ class _Names:
         if asked is None:
             return self._category_of_products()
         if asked not in names:
-            hint = did_you_mean(asked, names)
+            near = [name for name in names if asked.casefold() in name.casefold()]
+            some = ", ".join(repr(name) for name in (near or names)[:SHOWN])
+            hint = did_you_mean(asked, names) or (
+                f"These hold the word: {some}." if near else f"It has {len(names)}, for example {some}."
+            )
             raise ConfigError(
-                f"[scenario] category {asked!r} is no choice category of {self.catalogue.name!r}. "
-                f"{hint}".rstrip()
+                f"[scenario] category {asked!r} is no choice category of {self.catalogue.name!r}. {hint}"
             )
         return names.index(asked)
 

@@ -33,6 +33,8 @@ class Pricing:
     """What the state gets per unit; negative for a subsidy."""
     shift: Float[ndarray, "occasion alternative"]
     """Given change of utility."""
+    whole: Bool[ndarray, " occasion"] | None = None
+    """Rows on which a policy holds for every product, those outside the slate too; None = no row."""
 
 
 def pay_the_seller(shelf: Occasions) -> Pricing:
@@ -144,8 +146,11 @@ def apply_policies(
     """
     paid = shelf.price.astype(float)
     levy, shift, felt = np.zeros(shelf.shape), np.zeros(shelf.shape), np.ones(shelf.shape)
+    whole = np.zeros(len(shelf), bool)
     for policy in policies:
         cells = policy.reach.cells(shelf)
+        if isinstance(policy, SalesTax | Subsidy) and policy.reach.products is None:
+            whole |= cells.any(1)
         if isinstance(policy, SalesTax):
             paid = np.where(cells, paid * (1 + policy.pass_through * policy.rate), paid)
             levy = np.where(cells, levy + paid * policy.rate / (1 + policy.rate), levy)
@@ -166,7 +171,7 @@ def apply_policies(
             price=np.where(moved, paid, shelf.price).astype(np.float32),
             list_price=np.where(moved, shelf.list_price * factor, shelf.list_price).astype(np.float32),
         ),
-        paid - levy, levy, shift,
+        paid - levy, levy, shift, whole,
     )  # fmt: skip
 
 

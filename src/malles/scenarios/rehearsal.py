@@ -28,7 +28,7 @@ from malles.scenarios.inclusive_value import find_anchors, log_odds, unchanged_c
 from malles.scenarios.newcomer import Newcomer, add_column, drop_columns, join_newcomer, judge_newcomer
 from malles.scenarios.policy import Pricing, pay_the_seller
 from malles.scenarios.responses import Responses, certain, offer_columns
-from malles.vocabulary import OTHER, Occasions
+from malles.vocabulary import OTHER, PADDING, Occasions
 
 NOTHING = np.float32(-1e30)
 """Log-probability of what is not there."""
@@ -188,11 +188,13 @@ def _draw(
     value0 = log_probability(np.pad(before.probability, more), np.pad(base.available, more))
     value1 = log_probability(said.probability, after.available)
     (log_price0, bits0), (log_price1, bits1) = offer_columns(base), offer_columns(after)
-    response = desk.price_response
+    response = desk.price_response if anchors.by_price.any() else 0.0
     if anchors.by_price.any():
         require_price_response(response, desk.market.category)
-    money = (before.probability * base.price * before.units).sum(1)
-    spend = money / np.maximum(before.probability.sum(1), 1e-12)
+    old = np.pad(base.product, more, constant_values=PADDING)
+    stays = (old >= 0) & (old == after.product)
+    dearer = np.where(stays, after.price.astype(float) - price0, 0.0)
+    whole = np.zeros(len(base), bool) if pricing.whole is None else pricing.whole
     score = log_odds(before.buy)
     moved = log_odds(said.buy) - score
     follow = np.full(len(base), np.nan)
@@ -201,7 +203,6 @@ def _draw(
         follow[level] = desk.expansion
     codes = np.unique(np.concatenate([o.product[o.product >= 0] for o in (base, after)]))
     place = np.where(after.product >= 0, np.searchsorted(codes, np.maximum(after.product, 0)), len(codes))
-    old = np.pad(base.product, more, constant_values=-3)
     place = np.where(old >= 0, np.searchsorted(codes, np.maximum(old, 0)), place)
     groups = segments or Segments(EVERYONE, (EVERYONE,), np.zeros(int(base.customer.max()) + 1, int))
     weeks, week = np.unique(base.week, return_inverse=True)
@@ -224,7 +225,7 @@ def _draw(
         value0, value1, np.pad(log_price0, more), log_price1, np.pad(bits0, more), bits1,
         anchors.known, pricing.shift.astype(np.float32), (-response * anchors.utility).astype(np.float32),
         score, moved, follow, before.other, units0, np.where(same, units0, said.units), before.other_units,
-        spend, response, place, price0.astype(float), pricing.net, pricing.levy, cell, week,
+        dearer, whole, place, price0.astype(float), pricing.net, pricing.levy, cell, week,
         desk.weight, household, np.arange(len(base)),
     )  # fmt: skip
     if (np.diff(order) != 1).any():
@@ -242,6 +243,8 @@ def _draw(
     parameter = responses.draw(draws, seed)
     expected, drawn, surplus = fill(parameter, count, luck or bool(stock))
     central, _, middle = fill(responses.value[None], np.ones((1, len(who))), False)
+    if ((old >= 0) & ~stays).any() or ((after.product >= 0) & ~stays).any():
+        surplus[:], middle[:] = np.nan, np.nan  # what a product's presence is worth is not told
     if stock:  # what is sold out has no closed form
         expected, central = drawn, drawn.mean(0, keepdims=True)
     return Rehearsal(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,17 @@ from malles.head.incidence import FittedIncidence
 from malles.population.simulation import Deciders, TripSource
 from malles.road import Tell
 from malles.scenarios.category_market import build_category_market
-from malles.scenarios.changes import PriceChange, Scenario
+from malles.scenarios.changes import Scenario
 from malles.scenarios.conflicts import require_shelves
+from malles.scenarios.inclusive_value import unchanged_cells
 from malles.scenarios.naming import Resolved, resolve_scenario
 from malles.scenarios.outcomes import find_diversion, find_risks, tabulate
-from malles.scenarios.policy import IncomeShift, PreferenceShift, Pricing, apply_policies
+from malles.scenarios.policy import IncomeShift, Pricing, SalesTax, Subsidy, apply_policies
 from malles.scenarios.products import name_of, observed_prices
 from malles.scenarios.rehearsal import Desk, Rehearsal
 from malles.scenarios.responses import Responses, certain
 from malles.scenarios.sense import require_sense, standing_products
+from malles.stages.caveats import find_caveats
 from malles.stages.finished import FinishedRun, open_finished
 from malles.stages.market import DRIFT, MarketRoom, read_drift
 from malles.stages.responses import read_responses
@@ -155,9 +156,16 @@ def check_scenario(market: OpenMarket, file: ScenarioFile) -> dict[str, Any]:
     """What a scenario would change, without asking any model."""
     asked = market.resolve(file)
     desk = market.desk(asked)
-    shelf = Scenario(asked.name, asked.changes).apply(desk.market.occasions)
+    shelf = _changed_shelf(desk, asked)
     require_shelves(shelf)
     return {**_about(market, asked, desk), "products": _prices(market, asked, desk, shelf)}
+
+
+def _changed_shelf(desk: Desk, asked: Resolved) -> Occasions:
+    """What customers meet and pay: edits of the shelf, taxes and subsidies."""
+    shelf = Scenario(asked.name, asked.changes).apply(desk.market.occasions)
+    money = tuple(p for p in asked.policies if isinstance(p, SalesTax | Subsidy))
+    return apply_policies(shelf, money, np.zeros(len(shelf))).paid if money else shelf
 
 
 def answer_scenario(
@@ -182,7 +190,7 @@ def answer_scenario(
     asked = market.resolve(file)
     desk = market.desk(asked, customers)
     found = market.rehearse(asked, draws=draws, seed=seed, customers=customers)
-    shelf = Scenario(asked.name, asked.changes).apply(desk.market.occasions)
+    shelf = _changed_shelf(desk, asked)
     called = name_of(market.catalogue, asked.newcomers)
     ways = ["total", "product"]
     ways += ["segment"] * (asked.segments is not None) + ["week"] * (len(asked.weeks) > 1)
@@ -205,7 +213,9 @@ def answer_scenario(
         for product in asked.products
         if product in found.product
     }
-    out["notes"] = _notes(market, asked, desk, found, out["products"])
+    out["notes"] = find_caveats(
+        market.catalogue, asked, desk, found, market.responses, market.raked, out["products"]
+    )
     return out
 
 
@@ -231,58 +241,31 @@ def _own(market: OpenMarket, product: int) -> np.ndarray | None:
 
 
 def _prices(market: OpenMarket, asked: Resolved, desk: Desk, shelf: Occasions) -> list[dict[str, Any]]:
-    """Every product that is named: its price before and after, and where its prices were seen."""
+    """Every product that is named, or every one that changes: prices where it changes, and where they were
+    seen.
+    """
     base = desk.market.occasions
+    changed = ~unchanged_cells(base, shelf)[:, : base.shape[1]]
+    products = asked.products or tuple(int(p) for p in np.unique(base.product[changed]) if p >= 0)
     called = name_of(market.catalogue, asked.newcomers)
     rows = []
-    for product in asked.products:
-        prices = [o.price[o.product == product] for o in (base, shelf)]
-        today, then = (float(np.median(p)) if len(p) else None for p in prices)
+    for product in products:
+        here = base.product == product
+        some = here & changed if (here & changed).any() else here
         new = dict(asked.newcomers).get(product)
+        enters = (shelf.product == product) & ~np.pad(here, ((0, 0), (0, shelf.shape[1] - base.shape[1])))
+        stands = some & (shelf.product[:, : base.shape[1]] == product)
+        then = shelf.price[enters] if enters.any() else shelf.price[:, : base.shape[1]][stands]
         low, high = (None, None) if new else observed_prices(market.catalogue, product, asked.weeks[0])
         rows.append({
-            "product": called[product], "price_today": today, "price_then": new.price if new else then,
-            "observed_low": low, "observed_high": high, "occasions": int((base.product == product).sum()),
+            "product": called[product],
+            "price_today": float(np.median(base.price[some])) if some.any() else None,
+            "price_then": new.price if new else float(np.median(then)) if len(then) else None,
+            "observed_low": low, "observed_high": high,
+            "occasions": int(((here & changed).any(1) | enters.any(1)).sum()),
+            "weeks": [int(w) for w in np.unique(base.week[(here & changed).any(1) | enters.any(1)])],
         })  # fmt: skip
     return rows
-
-
-def _notes(
-    market: OpenMarket, asked: Resolved, desk: Desk, found: Rehearsal, prices: Sequence[dict[str, Any]]
-) -> list[str]:
-    notes = ["Price effects are associational: past prices were not drawn at random."]
-    if market.raked is not None:
-        notes.append(market.raked.sentence)
-    if market.responses is None:
-        notes.append(
-            "The intervals hold households and luck, not the uncertainty of the response: an older malles "
-            "made this run; `malles runs resume` adds it."
-        )
-    elif "price_evidence" in market.responses:
-        notes.append("Of all categories together: " + market.responses["price_evidence"] + ".")
-    for row in prices:
-        then, low, high = row["price_then"], row["observed_low"], row["observed_high"]
-        if then is not None and low is not None and not low <= then <= high:
-            notes.append(
-                f"A price of {then:.2f} is outside what was observed for {row['product']} ({low:.2f} to "
-                f"{high:.2f}): the answer extrapolates."
-            )
-    moved = any(isinstance(p, PreferenceShift | IncomeShift) for p in asked.policies)
-    if not np.isfinite(found.central_surplus).all():
-        notes.append(
-            "Consumer surplus is left out: the model does not turn away from dearer products in this "
-            f"category (- d utility / d log price = {desk.price_response:.2f})."
-        )
-    elif moved:
-        notes.append("Tastes or incomes change here, so the consumer surplus compares different customers.")
-    if asked.newcomers:
-        notes.append(
-            "A new product takes from the others by their shares; trips that are made because of it are not "
-            "foreseen beyond what the offer columns say."
-        )
-    if any(isinstance(c, PriceChange) for c in asked.changes) and desk.market.skipped:
-        notes.append(f"{desk.market.skipped:,} trips to stores without a slate of the category are left out.")
-    return notes
 
 
 def outcome_rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
