@@ -198,7 +198,9 @@ class PlanSpace:
         Steps on two axes follow the edge of a constraint: what one gives up, the other takes.
         """
         near = (-1, 1, -2, 2)
-        moves = [((i, step),) for i in range(len(self.axes)) for step in near]
+        moves: list[tuple[tuple[int, int], ...]] = [
+            ((i, step),) for i in range(len(self.axes)) for step in near
+        ]
         pairs = itertools.combinations(range(len(self.axes)), 2)
         moves += [((i, a), (k, b)) for i, k in pairs for a in near for b in near]
         for move in sorted(moves, key=lambda move: sum(abs(step) for _, step in move)):
