@@ -110,6 +110,9 @@ PRICE = {"product": "1", "prices": [1.4, 3.4], "step": 0.2}
 PROMOTION = {"product": "2", "prices": [1.4, 1.8, 2.2], "display": True}
 
 
+LIMITS = {"units_at_least": 1.0, "revenue_at_least": 0.9, "most_displays": 1}
+
+
 def file_of(*levers: dict[str, Any], goal: str = "margin", limits: Any = None, **plan: Any) -> PlanFile:
     return build_plan_file({
         "plan": {"goal": goal, "weeks": list(WEEKS), "margin": 0.4, **plan},
@@ -251,7 +254,7 @@ def test_the_winner_is_asked_again_with_other_luck():
 
 
 def test_a_resumed_search_ends_where_an_uninterrupted_one_ends(tmp_path: Path):
-    file = file_of({**PRICE, "weeks": "each"}, {**PROMOTION, "weeks": "each"})
+    file = file_of({**PRICE, "weeks": "each"}, {**PROMOTION, "weeks": "each"}, limits=LIMITS)
     whole = answer(planner_of(file), trials=30)
 
     planner = planner_of(file)

@@ -75,7 +75,8 @@ class Planner:
     def ask(self, plan: Plan) -> Worth:
         """What a plan is worth under the luck of the search."""
         worth = judge(self.rehearse(plan, draws=self.draws, seed=self.seed), self.target)
-        return replace(worth, slack=self.space.slack(plan) | worth.slack)
+        slack = self.space.slack(plan) | worth.slack
+        return replace(worth, slack=dict(sorted(slack.items())))  # the order in which answers are kept
 
     def key(self, run: str) -> str:
         """Of everything that an answer depends on."""
