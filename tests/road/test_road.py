@@ -245,6 +245,27 @@ def test_a_what_if_on_a_finished_run_moves_units_the_right_way(
     assert len(table.read_text().splitlines()) == 1 + 4
 
 
+def test_what_an_answer_leaves_out_is_said(
+    walked: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One known cost among many; a price a hundred times the highest ever seen; a product that leaves."""
+    scenario, product = tmp_path / "odd.toml", best_seller(walked[0])
+    call = ["simulate", str(scenario), "--model", walked[0].name, "--root", str(walked[0].parent), "--json",
+            "--draws", "20"]  # fmt: skip
+
+    def notes(change: str) -> str:
+        scenario.write_text(f'[costs]\n"{product}" = 0.1\n[[change]]\nproduct = "{product}"\n{change}\n')
+        assert command_line(call) == 0
+        return " ".join(json.loads(capsys.readouterr().out)["notes"])
+
+    dear = notes('kind = "price"\nabsolute = 300.0')
+    assert "Margins count only products with a known cost" in dear
+    assert "300.00 is outside what was observed" in dear
+    assert "associational" in dear
+    assert "Consumer surplus is left out" not in dear
+    assert "Consumer surplus is left out" in notes('kind = "delist"')
+
+
 def test_margins_weight_the_panel(
     walked: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
