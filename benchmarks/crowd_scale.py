@@ -1,6 +1,6 @@
 """What a crowd with state costs: processor time, memory and bytes written; 20 products, 52 weeks.
 
-    python benchmarks/crowd_scale.py --customers 100000 1000000 --workers 1
+    python benchmarks/crowd_scale.py --customers 100000 1000000 10000000 --plot cost.svg
     python benchmarks/crowd_scale.py --customers 10000000 --workers 2 --keep FOLDER
 
 Each size runs in a process of its own, so that peak memory is its own. `--keep` writes decisions and states.
@@ -101,6 +101,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--bound", action="store_true", help="exponentials per second, and end")
+    parser.add_argument(
+        "--plot", type=Path, help="also draw the cost over the number of customers, .svg or .png"
+    )
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.bound:
@@ -111,7 +114,7 @@ def main() -> None:
     if asked.one:
         print(json.dumps(measure(asked.customers[0], asked.weeks, asked.workers, asked.keep)))
         return
-    first = 0.0
+    first, drawn = 0.0, []
     for customers in asked.customers:
         command = [
             sys.executable,
@@ -126,7 +129,26 @@ def main() -> None:
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         cost = found["processor_seconds"] / customers
         first = first or cost
+        drawn.append((customers, found["processor_seconds"]))
         print(json.dumps({**found, "cost_per_customer_against_first": round(cost / first, 3)}), flush=True)
+    if asked.plot is not None:
+        draw_cost(drawn, asked.plot)
+
+
+def draw_cost(drawn: list[tuple[int, float]], file: Path) -> None:
+    """Processor-seconds over customers, beside a cost in proportion to the first size and 15 % about it."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    n, seconds = np.array(drawn, float).T
+    line = seconds[0] * n / n[0]
+    axes.fill_between(n, 0.85 * line, 1.15 * line, alpha=0.2, label="in proportion, within 15 %")
+    axes.loglog(n, seconds, marker="o", label="measured")
+    axes.set_xlabel("customers")
+    axes.set_ylabel("processor-seconds")
+    axes.legend(frameon=False)
+    figure.savefig(file, dpi=144)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,22 @@ def test_any_cut_gives_the_same_bits(whole, workers, shard_size):
     np.testing.assert_array_equal(run_with(OneProcess(), workers=workers, shard_size=shard_size), whole)
 
 
+def test_shards_of_ten_thousand_and_of_a_quarter_million_give_the_same_bits():
+    """300,000 customers: thirty shards, or two; one process, or two."""
+    many = 300_000
+    laws, plan = build_example(products=6, periods=3, stock_per_customer=0.04, customers=many)
+
+    def counts(shard_size: int, workers: int) -> np.ndarray:
+        settings = RolloutSettings(many, 3, seed=8, shard_size=shard_size, workers=workers)
+        crew = OneProcess() if workers == 1 else Processes()
+        return np.stack([t.counts for t in roll_out(settings, laws, plan, crew)])
+
+    first = counts(10_000, 1)
+    assert first[..., 1:, 4].sum() > many / 10
+    for shard_size, workers in ((250_000, 1), (10_000, 2), (250_000, 2)):
+        np.testing.assert_array_equal(counts(shard_size, workers), first)
+
+
 def test_two_processes_give_the_same_bits_and_a_killed_worker_is_replaced(whole):
     crew = Processes()
     killed = []
