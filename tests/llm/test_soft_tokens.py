@@ -155,7 +155,7 @@ def test_a_taste_for_a_vector_is_learnt_and_holds_for_new_products(tiny_reader):
 
     tiny_reader.add_soft([Embedding("image", VECTORS, np.ones(40, bool))])
     settings = TrainingSettings(
-        steps=150, batch=16, alternatives=0, rate=3e-3, pointer_rate=1e-2, rewording=0.0, look=0
+        steps=250, batch=16, alternatives=0, rate=3e-3, pointer_rate=1e-2, rewording=0.0, look=0
     )
     train(tiny_reader, game(0, 30, 500, 1), settings)
     assert mean_loss(tiny_reader, game(30, 40, 100, 2)) < 0.8 * np.log(4)
