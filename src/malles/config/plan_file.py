@@ -18,7 +18,6 @@ units_at_least = 0.95            # of today's
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -27,6 +26,7 @@ from pydantic import Field, ValidationError, model_validator
 from malles.config.scenario_changes import Key, Keys, Number, Price, Switch
 from malles.config.scenario_file import WORDS, Cost
 from malles.config.section import Section, Weeks
+from malles.config.toml_file import read_toml
 from malles.errors import ConfigError, did_you_mean
 
 MOST_POINTS = 200
@@ -211,15 +211,7 @@ def load_plan_file(path: Path) -> PlanFile:
         ConfigError: it cannot be read, or names something unknown or impossible; each sentence names the
             file, the table and the field.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as problem:
-        raise ConfigError(f"There is no plan file {path}; see examples/plans/.") from problem
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ConfigError(f"{path} cannot be read as UTF-8 text ({problem}).") from problem
-    except tomllib.TOMLDecodeError as problem:
-        raise ConfigError(f"{path} is not valid TOML: {problem}.") from problem
-    return build_plan_file(values, origin=str(path))
+    return build_plan_file(read_toml(path, "plan", "examples/plans/"), origin=str(path))
 
 
 def build_plan_file(values: dict[str, Any], *, origin: str = "plan") -> PlanFile:

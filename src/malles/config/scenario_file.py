@@ -13,7 +13,6 @@ relative = -0.2
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -21,6 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from malles.config.scenario_changes import KINDS, ChangeTable, Number
 from malles.config.section import Section, Weeks
+from malles.config.toml_file import read_toml
 from malles.errors import ConfigError, did_you_mean
 
 OLD = ("price_multiplier", "display", "product")
@@ -80,15 +80,7 @@ def load_scenario_file(path: Path) -> ScenarioFile:
         ConfigError: it cannot be read, or names something unknown or impossible; each sentence names the
             file, the number of the change and its field.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as problem:
-        raise ConfigError(f"There is no scenario file {path}; see examples/scenarios/.") from problem
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ConfigError(f"{path} cannot be read as UTF-8 text ({problem}).") from problem
-    except tomllib.TOMLDecodeError as problem:
-        raise ConfigError(f"{path} is not valid TOML: {problem}.") from problem
-    return build_scenario_file(values, origin=str(path))
+    return build_scenario_file(read_toml(path, "scenario", "examples/scenarios/"), origin=str(path))
 
 
 def build_scenario_file(values: dict[str, Any], *, origin: str = "scenario") -> ScenarioFile:

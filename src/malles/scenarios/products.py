@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -25,13 +26,38 @@ def usual_list_price(catalogue: Catalogue) -> Float[ndarray, " product"]:
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def name_of(catalogue: Catalogue, newcomers: Sequence[tuple[int, Newcomer]] = ()) -> Mapping[int, str]:
-    """What a person would call each product of a scenario."""
-    names = {
-        code: f"{text} ({key})"
-        for code, (text, key) in enumerate(zip(catalogue.products.text, catalogue.products.key, strict=True))
-    }
-    return names | {code: f"{newcomer.name} (new)" for code, newcomer in newcomers}
+@dataclass(frozen=True)
+class ProductNames(Mapping[int, str]):
+    """What a person would call each product of a scenario; a name is made when it is asked for."""
+
+    catalogue: Catalogue
+    newcomers: Mapping[int, Newcomer]
+
+    def __getitem__(self, product: int) -> str:
+        new = self.newcomers.get(product)
+        if new is not None:
+            return f"{new.name} (new)"
+        if not 0 <= product < len(self.catalogue.products):
+            raise KeyError(product)
+        return product_name(self.catalogue, product)
+
+    def __iter__(self) -> Iterator[int]:
+        yield from range(len(self.catalogue.products))
+        yield from self.newcomers
+
+    def __len__(self) -> int:
+        return len(self.catalogue.products) + len(self.newcomers)
+
+
+def name_of(catalogue: Catalogue, newcomers: Sequence[tuple[int, Newcomer]] = ()) -> ProductNames:
+    """The names of a scenario's products, by code."""
+    return ProductNames(catalogue, dict(newcomers))
+
+
+def largest_category(catalogue: Catalogue) -> int:
+    """The choice category with the most order lines."""
+    code = catalogue.products.category[catalogue.lines.product]
+    return int(np.bincount(code[code >= 0], minlength=len(catalogue.category_name)).argmax())
 
 
 def observed_prices(catalogue: Catalogue, product: int, before: int) -> tuple[float, float]:

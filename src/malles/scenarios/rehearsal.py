@@ -60,9 +60,9 @@ class Rehearsal:
     drawn: Float[ndarray, "draw world cell product quantity"]
     """The same with the luck of every trip."""
     central_surplus: Float[ndarray, " cell"]
-    """Change of consumer surplus, currency: by the rule of half, 1/2 (n + n') d m / η with n purchases on the
-    shelf, change d of its inclusive value, money m of a purchase; NaN where the model does not respond to
-    prices."""
+    """Change of consumer surplus by prices, - sum of (units before + after) / 2 x change of what is paid,
+    currency; NaN where products leave or enter.
+    """
     surplus: Float[ndarray, "draw cell"]
     parameter: Float[ndarray, "draw parameter"]
     occasions: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from malles.scenarios.inclusive_value import unchanged_cells
 from malles.scenarios.naming import Resolved, resolve_scenario
 from malles.scenarios.outcomes import find_diversion, find_risks, tabulate
 from malles.scenarios.policy import IncomeShift, Pricing, SalesTax, Subsidy, apply_policies
-from malles.scenarios.products import name_of, observed_prices
+from malles.scenarios.products import largest_category, name_of, observed_prices
 from malles.scenarios.rehearsal import Desk, Rehearsal
 from malles.scenarios.responses import Responses, certain
 from malles.scenarios.sense import require_sense, standing_products
@@ -59,11 +60,13 @@ class OpenMarket:
         """First and last week whose shelves are known."""
         return self.config.occasions.first_week, self.config.market.weeks[1]
 
+    @cached_property
+    def _largest(self) -> int:
+        return largest_category(self.catalogue)
+
     def resolve(self, file: ScenarioFile) -> Resolved:
         """The names of a file as codes; contradictions are refused."""
-        code = self.catalogue.products.category[self.catalogue.lines.product]
-        largest = int(np.bincount(code[code >= 0], minlength=len(self.catalogue.category_name)).argmax())
-        found = resolve_scenario(file, self.catalogue, self.weeks, largest)
+        found = resolve_scenario(file, self.catalogue, self.weeks, self._largest)
         standing = standing_products(self.room.world.shelves, found.category, found.weeks)
         require_sense(found, standing, name_of(self.catalogue, found.newcomers).__getitem__)
         return found

@@ -14,7 +14,7 @@ from malles.road import Road
 from malles.scenarios.changes import Change, Display, PriceChange, Scenario
 from malles.scenarios.cube_kernels import REVENUE, UNITS
 from malles.scenarios.outcomes import estimate, find_diversion, find_place, tabulate
-from malles.scenarios.products import observed_prices, product_name
+from malles.scenarios.products import largest_category, observed_prices, product_name
 from malles.scenarios.rehearsal import Desk, Rehearsal
 from malles.scenarios.responses import Responses
 from malles.stages.market import CODE, market_room
@@ -101,8 +101,7 @@ def answer_cut(market: OpenMarket, settings: ScenarioSettings) -> dict[str, Any]
 def find_category(catalogue: Catalogue, settings: ScenarioSettings) -> int:
     """The category asked for, or the one with the most lines."""
     if settings.category is None:
-        code = catalogue.products.category[catalogue.lines.product]
-        return int(np.bincount(code[code >= 0], minlength=len(catalogue.category_name)).argmax())
+        return largest_category(catalogue)
     if settings.category not in catalogue.category_name:
         hint = did_you_mean(settings.category, catalogue.category_name)
         raise ConfigError(
