@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ from malles.wholesale.bargaining.division_features import (
     build_points_table,
     prospects,
 )
-from malles.wholesale.bargaining.division_play import DIVIDING, DivisionPolicy, divide
+from malles.wholesale.bargaining.division_play import DIVIDING, Divided, DivisionPolicy, divide
 
 OPPOSED = Division({"hat": 2, "ball": 1}, {"A": {"hat": 4, "ball": 2}, "B": {"hat": 1, "ball": 8}})
 
@@ -69,6 +71,34 @@ def test_policies_divide_and_keep_their_floor(name, first):
 def test_sides_that_want_everything_do_not_agree():
     stubborn = DivisionPolicy(floor=1.0)
     assert divide(enumerate_divisions(OPPOSED), (stubborn, stubborn)).row is None
+
+
+@dataclass(frozen=True)
+class Asks(DivisionPolicy):
+    """Wants given points: one number per turn, the last for the answer."""
+
+    points: tuple[float, ...] = ()
+
+    def asked(self, best: float, turn: int, turns: int, offered: tuple[float, ...]) -> float:
+        return self.points[turn]
+
+
+def test_the_last_proposal_is_answered_by_who_began():
+    """A wants all (10), then 8; B, who wants 8, proposes the hats for A (8 and 8), which A may still take."""
+    all_ = enumerate_divisions(OPPOSED)
+    taken = divide(all_, (Asks(points=(10, 8)), Asks(points=(8, 8))), turns=1)
+    assert taken == Divided(all_.at({"hat": 2}), 1)
+    assert divide(all_, (Asks(points=(10, 9)), Asks(points=(8, 8))), turns=1).row is None
+
+
+@given(st.lists(st.integers(1, 5), min_size=4, max_size=4), st.integers(1, 6), st.sampled_from([0, 1]))
+def test_a_last_proposal_above_the_floor_is_never_left(worth, turns, first):
+    """With floors at zero everything is acceptable in the end, at any length and whoever begins."""
+    names = ("hat", "ball")
+    values = {"A": dict(zip(names, worth[:2], strict=True)), "B": dict(zip(names, worth[2:], strict=True))}
+    all_ = enumerate_divisions(Division({"hat": 2, "ball": 1}, values))
+    soft = DivisionPolicy(beta=0.3, floor=0.0)
+    assert divide(all_, (soft, soft), turns=turns, first=first).row is not None
 
 
 def test_the_asked_points_by_hand():

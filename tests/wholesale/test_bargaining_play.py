@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from malles.errors import DataError
@@ -89,18 +89,61 @@ def test_tit_for_tat_gives_what_it_was_given():
     st.floats(0.3, 1.1),
     st.sampled_from(sorted(SCRIPTED)),
     st.sampled_from(sorted(SCRIPTED)),
+    st.sampled_from(["buyer", "seller"]),
 )
-def test_deals_keep_both_limits_and_need_room(most, least, one, two):
+@example(0.875, 0.75, "tit for tat", "boulware", "buyer")  # the seller's very last price is the first to fit
+@example(0.65, 0.525, "boulware", "tit for tat", "seller")
+def test_deals_keep_both_limits_and_need_room(most, least, one, two, first):
     sides = Side("buyer", 0.3, most), Side("seller", 1.1, least)
-    found = play(SCRIPTED[one], SCRIPTED[two], sides)
+    found = play(SCRIPTED[one], SCRIPTED[two], sides, first=first)
     if found.deal:
         assert least - 1e-9 <= found.price <= most + 1e-9
     assert found.deal == (most >= least - 1e-12) or abs(most - least) < 1e-9
     assert found.corrected == found.unreadable == 0
 
 
+@given(
+    st.floats(0.3, 1.1),
+    st.floats(0.3, 1.1),
+    st.sampled_from([0.1, 0.3, 1.0, 3.0]),
+    st.sampled_from([0.1, 0.3, 1.0, 3.0]),
+    st.integers(1, 12),
+    st.sampled_from(["buyer", "seller"]),
+)
+def test_sides_that_go_to_their_limits_agree_wherever_there_is_room(most, least, one, two, turns, first):
+    """At whatever length: with one turn each the second names its limit at once, and the first takes it."""
+    sides = Side("buyer", 0.3, most), Side("seller", 1.1, least)
+    found = play(Concession(one), Concession(two), sides, turns=turns, first=first)
+    if abs(most - least) > 1e-9:
+        assert found.deal == (most > least)
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Names .6 and then does what it is told when only the last price is left."""
+
+    answer: Move
+
+    def move(self, view: View, rng: np.random.Generator) -> Move:
+        return self.answer if view.closed else Move("offer", 0.6)
+
+
+def test_the_last_price_may_be_taken_or_left_but_not_haggled_over():
+    """The seller says .8 four times. Only an acceptance makes a deal; a better bid comes too late."""
+    stays = Says("offer", 0.8)
+    taken = play(Waits(Move("accept")), stays, turns=4)
+    assert (taken.deal, taken.price, taken.turns) == (True, 0.8, 4)
+    for left in (Move("quit"), Move("offer", 0.85)):
+        found = play(Waits(left), stays, turns=4)
+        assert (found.deal, found.turns, found.corrected, len(found.offers)) == (False, 4, 0, 8)
+    beyond = play(Waits(Move("accept")), Says("offer", 0.95), turns=4)
+    assert (beyond.deal, beyond.corrected) == (False, 1)  # the buyer's limit is .9
+    silent = play(Waits(Move("accept")), Says("sing"), turns=4)
+    assert (silent.deal, silent.unreadable) == (False, 4)  # no price was left to take
+
+
 def test_limits_hold_whatever_a_policy_does():
-    """A buyer who offers 5 is held at .9; one who accepts 1.0 offers .9 instead; both are counted."""
+    """A buyer who offers 5 is held at .9; one who accepts 1.0 offers .9 instead, or at the end takes nothing."""
     greedy = play(Says("offer", 5.0), Says("offer", 1.0), turns=2)
     assert not greedy.deal
     assert greedy.corrected == 2
@@ -108,7 +151,8 @@ def test_limits_hold_whatever_a_policy_does():
     giving = play(Says("accept"), Says("offer", 1.0), turns=2)
     assert not giving.deal
     assert giving.unreadable == 1  # nothing was offered yet
-    assert giving.corrected == 1
+    assert giving.corrected == 2
+    assert giving.offers == (("seller", 1.0), ("buyer", 0.9), ("seller", 1.0))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +161,7 @@ def test_limits_hold_whatever_a_policy_does():
 def test_what_is_no_move_is_counted_and_says_nothing(move):
     found = play(move, Concession(), turns=3)
     assert not found.deal
-    assert found.unreadable == 3
+    assert found.unreadable == 4  # three turns and the answer to the last price
 
 
 def test_words_move_no_scripted_policy_and_no_limit():
@@ -181,6 +225,13 @@ def test_human_concessions_by_hand():
     assert {round(b.offers[0][1], 6) for b in played} == {0.7}
     limits = fit_limits(talks())[1]
     assert (limits.seller + 1 - limits.buyer) / 2 == pytest.approx(2 / 3)
+    # where countering is impossible, accept and quit keep their odds
+    chance = answer_chances(learnt.answers, 2 / 3, 2)
+    closed = View(sides[0][0], 8, 8, (0.7,), (0.9,))
+    draw = np.random.default_rng(7)
+    moves = [p.move(closed, draw).kind for _ in range(4_000)]
+    assert set(moves) <= {"accept", "quit"}
+    assert moves.count("accept") / 4_000 == pytest.approx(chance[0] / (chance[0] + chance[2]), abs=0.03)
     with pytest.raises(DataError, match="every answer"):
         fit_concessions(talks()[:30])
 

@@ -26,7 +26,7 @@ def play(write, **settings):
 
     talking = TalkingPolicy(ScriptedBackend(write=reply), "red bike", 100.0)
     policies = {"buyer": talking, "seller": Concession()}
-    return bargain(policies, BUYER, SELLER, np.random.default_rng(1), turns=4, **settings), asked
+    return bargain(policies, BUYER, SELLER, np.random.default_rng(1), **{"turns": 4, **settings}), asked
 
 
 def says(units: int, choice: str = "A") -> str:
@@ -54,7 +54,16 @@ def test_a_model_that_walks_away_or_rambles():
     assert quits.turns == 1
     rambles, _ = play(lambda n: "As an assistant I would rather not say.")
     assert not rambles.deal
-    assert rambles.unreadable == 4
+    assert rambles.unreadable == 5  # four turns and the answer to the last price
+
+
+def test_the_last_price_of_the_other_side_is_put_to_the_model_once_more():
+    """Two turns each at 60; the seller ends at 70, and a model that then pays 70 has a deal."""
+    found, asked = play(lambda n: says({1: 60, 2: 60}.get(n, 70)), turns=2)
+    assert found.deal
+    assert found.price == pytest.approx(0.7)
+    assert len(asked) == 3
+    assert "take their last price or leave it" in asked[2]
 
 
 def test_words_of_the_other_side_are_data_and_change_no_bound():

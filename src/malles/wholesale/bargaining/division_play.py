@@ -2,7 +2,8 @@
 
     points asked at time t = best − (best − floor · best) (t / (T − 1))^(1 / β)
 
-Among divisions that bring at least that, a side proposes the one nearest to the other's last proposal.
+Among divisions that bring at least that, a side proposes the one nearest to the other's last proposal. Who
+began may still take the very last proposal: it is not lost by counting turns.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class DivisionPolicy:
 
         Args:
             best: points of taking everything.
-            turn: own turns before this one.
+            turn: own turns before this one; `turns` when only the last proposal is left to answer.
             turns: own turns at most.
             offered: own points of what the other side proposed so far.
         """
@@ -43,7 +44,7 @@ class DivisionPolicy:
             return max(best - given - 0.1 * best * min(turn, 1), floor)
         if self.beta <= 0:
             raise DataError(f"beta must be above 0, got {self.beta}")
-        time = turn / (turns - 1) if turns > 1 else 1.0
+        time = min(turn / (turns - 1), 1.0) if turns > 1 else 1.0
         return best - (best - floor) * float(time ** (1 / self.beta))
 
 
@@ -68,7 +69,7 @@ class Divided:
 def divide(
     all_: Divisions, policies: tuple[DivisionPolicy, DivisionPolicy], *, turns: int = 5, first: int = 0
 ) -> Divided:
-    """Let two policies divide; a proposal below the own floor is never made or taken.
+    """Let two policies divide; none proposes or takes less than its floor, and the last proposal is answered.
 
     Args:
         all_: the divisions there are.
@@ -77,14 +78,13 @@ def divide(
         first: who begins, 0 or 1.
     """
     proposals: tuple[list[int], list[int]] = ([], [])
-    for t in range(turns):
-        for side in (first, 1 - first):
-            u = all_.points[:, side]
-            theirs = proposals[1 - side]
-            asked = policies[side].asked(float(u.max()), t, turns, tuple(float(u[k]) for k in theirs))
-            if theirs and u[theirs[-1]] >= asked - 1e-9:
-                return Divided(theirs[-1], t + 1)
-            proposals[side].append(_propose(all_, side, asked, theirs))
+    for t, side in [*((t, side) for t in range(turns) for side in (first, 1 - first)), (turns, first)]:
+        u = all_.points[:, side]
+        theirs = proposals[1 - side]
+        asked = policies[side].asked(float(u.max()), t, turns, tuple(float(u[k]) for k in theirs))
+        if theirs and u[theirs[-1]] >= asked - 1e-9:
+            return Divided(theirs[-1], min(t + 1, turns))
+        proposals[side].append(_propose(all_, side, asked, theirs))
     return Divided(None, turns)
 
 

@@ -47,6 +47,9 @@ class HumanPolicy:
         left = 1 - mine - theirs
         if view.other:
             chance = answer_chances(self.answers, left, len(view.own) + len(view.other))
+            if view.closed:  # no counter-offer is possible: a logit without that alternative
+                chance = np.where(np.array(ANSWERS) == "offer", 0.0, chance)
+                chance = chance / chance.sum()
             answer = ANSWERS[int(rng.choice(len(ANSWERS), p=chance))]
             if answer != "offer":
                 return Move(answer)

@@ -1,4 +1,4 @@
-"""A bargain between two policies: turns alternate, limits hold whatever a policy says."""
+"""A bargain between two policies: turns alternate, every offer is answered, limits hold whatever is said."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ def bargain(
     An offer beyond the mover's own limit becomes the limit; an acceptance beyond it becomes an offer of the
     limit; both are counted. What is no move is counted and says nothing.
 
+    The side that moves second makes the last offer. An offer is a promise to sell or buy, so it is not lost
+    by counting turns: the side that began may still take it (`View.closed`); anything else ends the talk
+    without a deal.
+
     Args:
         policies: by role.
         buyer: target and limit.
@@ -55,24 +59,27 @@ def bargain(
     order = (first, "seller" if first == "buyer" else "buyer")
     offers: list[tuple[str, float]] = []
     corrected = unreadable = 0
-    for t in range(turns):
-        for role in order:
-            rival = order[1 - order.index(role)]
-            own, other = (tuple(p for r, p in offers if r == who) for who in (role, rival))
-            view = View(sides[role], t, turns, own, other, (messages or {}).get(rival, "") if other else "")
-            move = policies[role].move(view, rng)
-            if not _readable(move, other):
-                unreadable += 1
-                continue
-            if move.kind == "quit":
-                return Bargain(False, math.nan, t + 1, tuple(offers), corrected, unreadable)
-            price = other[-1] if move.kind == "accept" else float(move.price)
-            if not sides[role].within(price):
-                corrected += 1
-                move, price = Move("offer"), sides[role].limit
-            if move.kind == "accept":
-                return Bargain(True, price, t + 1, tuple(offers), corrected, unreadable)
-            offers.append((role, price))
+    for t, role in [*((t, role) for t in range(turns) for role in order), (turns, first)]:
+        if t == turns and (not offers or offers[-1][0] == first):
+            break  # nothing is left to answer
+        rival = order[1 - order.index(role)]
+        own, other = (tuple(p for r, p in offers if r == who) for who in (role, rival))
+        view = View(sides[role], t, turns, own, other, (messages or {}).get(rival, "") if other else "")
+        move = policies[role].move(view, rng)
+        if not _readable(move, other):
+            unreadable += 1
+            continue
+        if move.kind == "quit" or (view.closed and move.kind == "offer"):
+            return Bargain(False, math.nan, min(t + 1, turns), tuple(offers), corrected, unreadable)
+        price = other[-1] if move.kind == "accept" else float(move.price)
+        if not sides[role].within(price):
+            corrected += 1
+            if view.closed:
+                break  # it would take what it must not
+            move, price = Move("offer"), sides[role].limit
+        if move.kind == "accept":
+            return Bargain(True, price, min(t + 1, turns), tuple(offers), corrected, unreadable)
+        offers.append((role, price))
     return Bargain(False, math.nan, turns, tuple(offers), corrected, unreadable)
 
 

@@ -48,7 +48,7 @@ class View:
 
     side: Side
     turn: int
-    """Its own turns before this one."""
+    """Its own turns before this one; `turns` when only the other's last price is left to answer."""
     turns: int
     """Its own turns at most."""
     own: tuple[float, ...]
@@ -62,8 +62,13 @@ class View:
 
     @property
     def last(self) -> bool:
-        """Whether this is its last turn."""
+        """Whether this is its last turn, or the answer after it."""
         return self.turn >= self.turns - 1
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can only take the other's last price or leave it."""
+        return self.turn >= self.turns
 
 
 @dataclass(frozen=True)

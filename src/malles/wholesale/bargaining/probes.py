@@ -47,7 +47,8 @@ def two_sellers(
 ) -> float:
     """Price that a buyer pays who watches two sellers for a while and takes the cheaper one.
 
-    Sellers name prices in turn and see each other's. NaN if the cheaper price is above the buyer's limit.
+    Sellers name prices in turn and see each other's; the buyer answers both last prices, so that none is left
+    unanswered. NaN if the cheaper price is above the buyer's limit.
 
     Args:
         policies: of the two sellers.

@@ -53,7 +53,12 @@ def price_case(view: View, title: str, list_price: float) -> Case:
     said = [
         ("listing", f"{title}, listed at {list_price:.0f}"),
         ("target", f"you aim at {side.target * list_price:.0f}"),
-        ("time", f"{view.turns - view.turn} turns are left"),
+        (
+            "time",
+            "take their last price or leave it"
+            if view.closed
+            else f"{view.turns - view.turn} turns are left",
+        ),
     ]
     if view.own:
         said.append(("own price", f"{view.own[-1] * list_price:.0f} is the last price you named"))
