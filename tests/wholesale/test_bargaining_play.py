@@ -143,7 +143,7 @@ def test_the_last_price_may_be_taken_or_left_but_not_haggled_over():
 
 
 def test_limits_hold_whatever_a_policy_does():
-    """A buyer who offers 5 is held at .9; one who accepts 1.0 offers .9 instead, or at the end takes nothing."""
+    """An offer of 5 is held at .9; an acceptance of 1.0 becomes an offer of .9, and at the end nothing."""
     greedy = play(Says("offer", 5.0), Says("offer", 1.0), turns=2)
     assert not greedy.deal
     assert greedy.corrected == 2
