@@ -16,6 +16,9 @@ def negotiate_command(
     talk: Annotated[
         bool, typer.Option(help="Let the roles discuss; --no-talk: the arithmetic alone.")
     ] = True,
+    rule: Annotated[
+        bool, typer.Option(help="Hear the file's [rule]; --no-rule: as if it had none, for comparison.")
+    ] = True,
     alone: Annotated[
         bool, typer.Option("--alone", help="One role that sees everything, the control of a discussion.")
     ] = False,
@@ -38,15 +41,16 @@ def negotiate_command(
         _replay(replay, json)
         return
     asked = load_order(order)
+    if not rule:
+        asked = asked.model_copy(update={"rule": None})
+    from malles.stages.negotiate import negotiate, settled
+
     if dry_run:
-        from malles.wholesale.talk import plan_file, settle_order
+        from malles.wholesale.rule import apply_rule
+        from malles.wholesale.talk import plan_file
 
-        items, plan = plan_file(asked)
-        found: dict[str, Any] = {"lines": [vars(x) for x in settle_order(asked, items, plan, None)]}
-        found["spent"] = plan.spent
+        found: dict[str, Any] = settled(asked, *plan_file(asked), None, apply_rule(asked))
     else:
-        from malles.stages.negotiate import negotiate
-
         speak = (lambda: _backend(model)) if talk else None
         with progress() as tell:
             folder = _new_folder(out, asked.order.name)
@@ -59,15 +63,20 @@ def negotiate_command(
 
 
 def _print(found: dict[str, Any], currency: str) -> None:
+    said_by_rule = found.get("rule")
+    ruled = ("rule",) if said_by_rule else ()
+    units = ("proposed", *ruled, "talked", "ordered")
     print_table(
-        ("product", "proposed", "talked", "ordered", "unit cost", "how the talk ended"),
+        ("product", *units, "unit cost", "how the talk ended"),
         [
-            (x["name"], x["proposed"], x["talked"], x["ordered"], x["cost"],
-             x["end"] + (": " + "; ".join(x["corrections"]) if x["corrections"] else ""))
+            (x["name"], *("–" if x[u] is None else x[u] for u in units), x["cost"],
+             ": ".join(filter(None, (x["end"], "; ".join(x["corrections"])))))
             for x in found["lines"]
         ],
         title="Order",
     )  # fmt: skip
+    if said_by_rule:
+        typer.echo(f"The rule, as a {said_by_rule['use']}: {said_by_rule['formula']}")
     typer.echo(f"It costs {found['spent']:,.2f} {currency}".rstrip() + ".")
     said = found.get("talk")
     if said:

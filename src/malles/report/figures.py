@@ -237,20 +237,21 @@ def draw_contributions(frame: pl.DataFrame) -> str:
     return as_svg("contributions", draw, height=0.9 + 0.34 * max(len(rows), 2))
 
 
-def draw_front(frame: pl.DataFrame) -> str:
-    """Held-out error of rules against their complexity; the chosen one is filled."""
+def draw_front(frame: pl.DataFrame, error: str = "held-out deviance") -> str:
+    """Error of rules, with interval where given, against their complexity; the chosen one is filled."""
     rows = frame.to_dicts()
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         axes.plot([r["nodes"] for r in rows], [r["error"] for r in rows], color=FAINT, linewidth=1, zorder=1)
         for r in rows:
-            axes.plot([r["nodes"]] * 2, [r["low"], r["high"]], color=COLOURS[0], linewidth=1.2)
+            if r["low"] is not None and r["high"] is not None:
+                axes.plot([r["nodes"]] * 2, [r["low"], r["high"]], color=COLOURS[0], linewidth=1.2)
             fill = COLOURS[0] if r["chosen"] else "white"
             axes.plot(r["nodes"], r["error"], "o", color=COLOURS[0], markerfacecolor=fill)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("complexity, nodes of the formula")
-        axes.set_ylabel("held-out deviance")
+        axes.set_ylabel(short(error, 48))
 
     return as_svg("front", draw)
 

@@ -10,6 +10,7 @@ import polars as pl
 from malles.discussion.case import MOST_UNITS, Case
 from malles.report.blocks import Block, Bullets, Facts, Section
 from malles.report.content import ReportContent
+from malles.report.order_rule import rule_section
 from malles.report.tables import number, plain_table
 from malles.wholesale.order import OrderFile, ProductTable
 
@@ -30,6 +31,9 @@ def order_content(order: OrderFile, found: Mapping[str, Any]) -> ReportContent:
     """
     talk = found.get("talk")
     how = f"discussed by {', '.join(talk['roles'])} ({talk['model']})" if talk else "by arithmetic alone"
+    rule = found.get("rule")
+    if rule:
+        how += f", a rule as {rule['use']}"
     units = sum(line["ordered"] for line in found["lines"])
     return ReportContent(
         f"Order {found['order']}",
@@ -47,6 +51,8 @@ def order_sections(order: OrderFile, cases: Sequence[Case], found: Mapping[str, 
         found: what is in decision.json.
     """
     sections = [_lines(order, found), _numbers(order, cases)]
+    if found.get("rule"):
+        sections.append(rule_section(found["rule"], found["lines"]))
     if found.get("talk"):
         sections.append(_talk(found["talk"]))
     return [*sections, Section("limits", "Warnings and limits", "", (Bullets(LIMITS),))]
@@ -66,11 +72,15 @@ def _lines(order: OrderFile, found: Mapping[str, Any]) -> Section:
         for line in found["lines"]
     ]
     names = {
-        "name": "Product", "proposed": "Planned", "talked": "After the talk", "ordered": "Ordered",
-        "cost": "Unit cost", "how": "How the talk ended; what the limits changed",
+        "name": "Product", "proposed": "Planned", "rule": "Rule", "talked": "After the talk",
+        "ordered": "Ordered", "cost": "Unit cost",
+        "how": "How the talk ended; what the limits changed",
     }  # fmt: skip
-    table = plain_table(pl.DataFrame(rows), "Units by product", names, digits={"cost": 2})
-    lead = "The plan proposes, the talk may move it, budget and shelf have the last word."
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    table = plain_table(frame, "Units by product", names, digits={"cost": 2})
+    proposes = found.get("rule") and found["rule"]["use"] == "proposal"
+    who = "rule proposes within the plan's limits" if proposes else "plan proposes"
+    lead = f"The {who}, the talk may move it, budget and shelf have the last word."
     return Section("order", "The order", lead, (Facts(tuple(facts)), table))
 
 

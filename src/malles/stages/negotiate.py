@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from malles.discussion.case import Case
 from malles.discussion.roles import ALONE, ROLES, Role, load_roles
 from malles.discussion.rounds import Discussion, DiscussionSettings, discuss
 from malles.discussion.transcript import Transcript
@@ -20,7 +21,8 @@ from malles.rules.printing import safe_cell
 from malles.wholesale.items import Item
 from malles.wholesale.order import OrderFile
 from malles.wholesale.plan import Plan
-from malles.wholesale.talk import Line, build_cases, plan_file, settle_order
+from malles.wholesale.rule import AppliedRule, apply_rule, roles_that_see, rule_facts
+from malles.wholesale.talk import build_cases, plan_file, settle_order
 
 Speak = Callable[[], Backend]
 """Makes the language model, when somebody has to talk."""
@@ -48,6 +50,8 @@ def negotiate(
     """
     tell("arithmetic")
     items, plan = plan_file(order)
+    applied = apply_rule(order)
+    cases = build_cases(order, items, plan, applied)
     folder.mkdir(parents=True)
     found: dict[str, Any] = {
         "order": order.order.name, "currency": order.order.currency,
@@ -58,27 +62,41 @@ def negotiate(
         roles = (ALONE,) if alone else tuple(ROLES.values())
         if order.talk.roles is not None and not alone:
             roles = load_roles(order.talk.roles)
-        talks, found["talk"] = _talk(order, items, plan, roles, speak(), folder, tell)
-    lines = settle_order(order, items, plan, talks)
-    found["lines"] = [asdict(line) for line in lines]
-    found["spent"] = sum(line.ordered * line.cost for line in lines)
-    _write_orders(lines, folder / "orders.csv")
+        if applied is not None:
+            roles = roles_that_see(roles)
+        talks, found["talk"] = _talk(order, cases, roles, speak(), folder, tell)
+    found |= settled(order, items, plan, talks, applied)
+    _write_orders(found["lines"], folder / "orders.csv")
     (folder / "decision.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    cases = build_cases(order, items, plan)
     write_page(order_content(order, found), folder / "report.html", order_sections(order, cases, found))
     return found
 
 
-def _talk(
+def settled(
     order: OrderFile,
     items: list[Item],
     plan: Plan,
+    talks: list[Discussion] | None,
+    applied: AppliedRule | None,
+) -> dict[str, Any]:
+    """The lines of the order, what they cost, and the rule that was heard; without one no line names it."""
+    lines = [asdict(line) for line in settle_order(order, items, plan, talks, applied)]
+    found: dict[str, Any] = {"lines": lines, "spent": sum(x["ordered"] * x["cost"] for x in lines)}
+    if applied is None:
+        for line in lines:
+            del line["rule"]
+        return found
+    return found | {"rule": rule_facts(applied, build_cases(order, items, plan))}
+
+
+def _talk(
+    order: OrderFile,
+    cases: list[Case],
     roles: tuple[Role, ...],
     backend: Backend,
     folder: Path,
     tell: Tell,
 ) -> tuple[list[Discussion], dict[str, Any]]:
-    cases = build_cases(order, items, plan)
     talk = order.talk
     settings = DiscussionSettings(
         rounds=talk.rounds, turn_tokens=talk.turn_tokens, temperature=talk.temperature, seed=talk.seed,
@@ -110,11 +128,11 @@ def _talk(
     }  # fmt: skip
 
 
-def _write_orders(lines: list[Line], path: Path) -> None:
+def _write_orders(lines: list[dict[str, Any]], path: Path) -> None:
+    columns = [c for c in ("proposed", "rule", "talked") if c in lines[0]]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["product", "units", "unit_cost", "proposed", "talked"])
+        writer.writerow(["product", "units", "unit_cost", *columns])
         for line in lines:
-            writer.writerow(
-                [safe_cell(line.name), line.ordered, f"{line.cost:.4f}", line.proposed, line.talked]
-            )
+            cost = f"{line['cost']:.4f}"
+            writer.writerow([safe_cell(line["name"]), line["ordered"], cost, *(line[c] for c in columns)])

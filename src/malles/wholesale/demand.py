@@ -89,6 +89,15 @@ def build_demand(mean: float, variance: float | None = None) -> Demand:
     return Demand(p / p.sum())
 
 
+def recent_weight(periods: int, half_life: float = 8.0) -> Float[ndarray, " period"]:
+    """How much each past period counts in a forecast, oldest first: 2^(-age / half-life).
+
+    >>> recent_weight(3, 1.0)
+    array([0.25, 0.5 , 1.  ])
+    """
+    return np.asarray(0.5 ** (np.arange(periods)[::-1] / half_life))
+
+
 def forecast_demand(
     history: Float[ndarray, " period"], periods: float = 1.0, *, half_life: float = 8.0
 ) -> Demand:
@@ -111,7 +120,7 @@ def forecast_demand(
         raise DataError(f"a forecast needs units of at least one past period, all >= 0; got {len(x)} periods")
     if not periods > 0:
         raise DataError(f"the time to cover must be above 0 periods, got {periods}")
-    w = 0.5 ** (np.arange(len(x))[::-1] / half_life)
+    w = recent_weight(len(x), half_life)
     total = w.sum()
     mean = float(w @ x / total)
     effective = float(total**2 / (w @ w))

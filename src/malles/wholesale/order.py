@@ -10,6 +10,9 @@ price = 3.20
 cost = [[0, 2.00], [24, 1.80]]      # units from which a price holds
 stock = 5
 sold = [7, 6, 8, 9]                 # units per week, the last one last
+
+[rule]                              # optional; see rule_table.py
+formula = "max(0, demand * lead_time - stock)"
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from malles.errors import ConfigError, did_you_mean
+from malles.errors import ConfigError, UsageError, did_you_mean
 from malles.wholesale.demand import Demand, forecast_demand
 from malles.wholesale.items import Item, Tier
+from malles.wholesale.rule_table import FrontTable, RuleTable
 
 Money = Annotated[float, Field(ge=0, le=1e9)]
 Units = Annotated[int, Field(ge=0, le=10**7)]
@@ -103,6 +107,8 @@ class OrderFile(_Table):
     order: OrderTable = OrderTable()
     product: Annotated[tuple[ProductTable, ...], Field(min_length=1, max_length=2000)]
     talk: TalkTable = TalkTable()
+    rule: RuleTable | None = None
+    """A formula for units, read beside the plan; None: there is none, or it is switched off."""
 
     @model_validator(mode="after")
     def _each_product_once(self) -> Self:
@@ -130,6 +136,8 @@ def load_order(path: Path) -> OrderFile:
     except ValidationError as problem:
         errors = [e for e in problem.errors() if e["type"] != "too_short" or not e["input"]]
         raise ConfigError("\n".join(_sentence(path, error) for error in errors[:5])) from problem
+    except UsageError as problem:  # the rule's grammar
+        raise ConfigError(f"{path}: {problem}") from problem
 
 
 def _sentence(path: Path, error: object) -> str:
@@ -137,7 +145,7 @@ def _sentence(path: Path, error: object) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         known = [*OrderTable.model_fields, *ProductTable.model_fields, *TalkTable.model_fields]
-        known += list(OrderFile.model_fields)
+        known += [*OrderFile.model_fields, *RuleTable.model_fields, *FrontTable.model_fields]
         hint = did_you_mean(place.split(".")[-1], known, count=1)
         return f"{path}: unknown setting {place!r}. {hint}".rstrip()
     if error["type"] == "value_error":

@@ -1,8 +1,8 @@
 """From an order file to cases of a discussion, and from its decisions back to an order within the budget.
 
 Every product is one case; the optimiser's plan is a fact that every role sees, and a bound on how far the
-talk may go. What the talks ask for together may exceed the budget or the shelf: then the optimiser fits it,
-taking the talked quantities as the most of each product.
+talk, or the rule of the file, may go. What the talks ask for together may exceed the budget or the shelf:
+then the optimiser fits it, taking the talked quantities as the most of each product.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from malles.discussion.rounds import Discussion
 from malles.wholesale.items import Item
 from malles.wholesale.order import OrderFile, ProductTable, build_item
 from malles.wholesale.plan import Plan, plan_orders
+from malles.wholesale.rule import AppliedRule, held_units, with_rule
 
 TAKE = "A"
 """The option of every case; the alternative is to buy nothing."""
@@ -27,8 +28,10 @@ class Line:
     name: str
     proposed: int
     """By the optimiser."""
+    rule: int | None
+    """By the rule of the file, before any limit; None without one, or where it cannot be worked out."""
     talked: int
-    """After the discussion."""
+    """After the discussion; without one, by the rule where it proposes, else by the optimiser."""
     ordered: int
     """After budget and shelf."""
     cost: float
@@ -44,8 +47,10 @@ def plan_file(order: OrderFile) -> tuple[list[Item], Plan]:
     return items, plan_orders(items, budget=order.order.budget, shelf=order.order.shelf)
 
 
-def build_cases(order: OrderFile, items: Sequence[Item], plan: Plan) -> list[Case]:
-    """One case per product."""
+def build_cases(
+    order: OrderFile, items: Sequence[Item], plan: Plan, applied: AppliedRule | None = None
+) -> list[Case]:
+    """One case per product, in which the rule is heard if there is one."""
     cases = []
     for product, item, planned in zip(order.product, items, plan.orders, strict=True):
         proposal = planned.units
@@ -70,7 +75,7 @@ def build_cases(order: OrderFile, items: Sequence[Item], plan: Plan) -> list[Cas
                 budget,
             )
         )
-    return cases
+    return cases if applied is None else [with_rule(case, applied, i) for i, case in enumerate(cases)]
 
 
 def facts_of(order: OrderFile, product: ProductTable, item: Item, plan: Plan, proposal: int) -> list[Fact]:
@@ -97,12 +102,14 @@ def facts_of(order: OrderFile, product: ProductTable, item: Item, plan: Plan, pr
 
 
 def settle_order(
-    order: OrderFile, items: Sequence[Item], plan: Plan, talks: Sequence[Discussion] | None
+    order: OrderFile,
+    items: Sequence[Item],
+    plan: Plan,
+    talks: Sequence[Discussion] | None,
+    applied: AppliedRule | None = None,
 ) -> list[Line]:
-    """The final order: the talked quantities, fitted into budget and shelf."""
-    decisions = [t.decision for t in talks] if talks is not None else [
-        Decision(TAKE if o.units else None, o.units) for o in plan.orders
-    ]  # fmt: skip
+    """The final order: what was talked, or proposed, fitted into budget and shelf."""
+    decisions = [t.decision for t in talks] if talks is not None else _proposed(order, items, plan, applied)
     units = [d.units for d in decisions]
     spent = sum(u * cost_at(item, u) for u, item in zip(units, items, strict=True))
     room = sum(u * item.space for u, item in zip(units, items, strict=True))
@@ -119,11 +126,25 @@ def settle_order(
         end = talks[k].end if talks is not None else None
         lines.append(
             Line(
-                item.name, planned.units, units[k], final[k], cost_at(item, final[k]),
-                end.value if end is not None else "", decisions[k].corrections,
+                item.name, planned.units, None if applied is None else applied.units[k], units[k], final[k],
+                cost_at(item, final[k]), end.value if end is not None else "", decisions[k].corrections,
             )
         )  # fmt: skip
     return lines
+
+
+def _proposed(
+    order: OrderFile, items: Sequence[Item], plan: Plan, applied: AppliedRule | None
+) -> list[Decision]:
+    """Without a talk: the plan, or within limits what the rule says of a product if it proposes."""
+    found = [Decision(TAKE if o.units else None, o.units) for o in plan.orders]
+    if applied is None or not applied.proposes:
+        return found
+    cases = build_cases(order, items, plan)
+    return [
+        planned if units is None else held_units(case, units)
+        for case, units, planned in zip(cases, applied.units, found, strict=True)
+    ]
 
 
 def cost_at(item: Item, units: int) -> float:
