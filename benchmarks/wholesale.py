@@ -59,6 +59,10 @@ REFERENCE = "LightGBM"
 CONTROLS = ("no talk", "single role, equal tokens")
 """Beginnings of the names of methods that the talks are compared with too."""
 ROUNDS = 4
+ALONE_ROUNDS = 9
+"""Rounds of the single role: more would exceed the tokens of a discussion."""
+RULE_ROUNDS = 2
+"""Rounds of the discussion with rules."""
 
 
 @dataclass
@@ -193,6 +197,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8.0, help="processor-minutes of talk, at most")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--earlier", type=int, default=0, help="weeks that everything is moved back, to develop on"
+    )
     asked = parser.parse_args()
     if asked.data is None or not asked.data.exists():
         print("wholesale: give the Online Retail file with --data (skipped)", file=sys.stderr)
@@ -201,7 +208,7 @@ def main() -> None:
     began = time.process_time()
     lines = load_named_lines(asked.data)
     book, market = build_order_book(lines), build_market(lines)
-    end = int(lines.day.max()) + 1
+    end = int(lines.day.max()) + 1 - 7 * asked.earlier
     first, train_first = end - 7 * WEEKS, end - 7 * (WEEKS + TRAIN_WEEKS)
     associates = build_associates(lines, train_first)
     every = build_reseller_cases(book, first, end)
@@ -312,17 +319,17 @@ def talks(
     roles = list(ROLES.values())
     kinds = {
         "discussion": (cases["numbers"], roles, ROUNDS),
-        "single": (cases["numbers"], [ALONE], ROUNDS * len(roles)),
-        "rules": (cases["rules"], roles, ROUNDS),
+        "single": (cases["numbers"], [ALONE], ALONE_ROUNDS),
+        "rules": (cases["rules"], roles, RULE_ROUNDS),
     }
     decisions, costs = talk_over(kinds, minutes, batch)
     count = {kind: len(made) for kind, made in decisions.items()}
     reached = min(count.values())  # all kinds are scored on the same cases
     shared = costs["discussion"].until(ROUNDS) / max(count["discussion"], 1)
-    level = equal_round(costs["single"], shared * count["single"], ROUNDS * len(roles))
+    level = equal_round(costs["single"], shared * count["single"], ALONE_ROUNDS)
     read = [("discussion", "discussion", r) for r in range(1, ROUNDS + 1)]
     read += [("single role, one turn", "single", 1), ("single role, equal tokens", "single", level)]
-    read += [("discussion with rules", "rules", r) for r in range(1, ROUNDS + 1)]
+    read += [("discussion with rules", "rules", r) for r in range(1, RULE_ROUNDS + 1)]
     out: dict[str, tuple[list[Decision], Ranked]] = {}
     how: dict[str, dict[str, object]] = {}
     for label, kind, r in read:
@@ -332,11 +339,13 @@ def talks(
         spoken_of = cases[source][: len(made)]
         out[name] = made, apply_decisions(base, suggestions[source], spoken_of, made)
         options = [(c.option(d.choice), d) for c, d in zip(spoken_of, made, strict=True) if d.choice]
+        best = [c.option("ABCDEFGH"[c.about["row"].index(c.about["tenth"])]) for c in spoken_of]
         how[name] = {
             "cases": len(made), "tokens": costs[kind].until(r) / max(count[kind], 1),
             "nothing": sum(d.choice is None for d in made),
             "corrected": sum(bool(d.corrections) for d in made),
             "as_suggested": sum(o is not None and o.suggested == d.units for o, d in options),
+            "as_ranked": sum(b is not None and d.choice == b.id for b, d in zip(best, made, strict=True)),
             "chosen": "".join(d.choice or "-" for d in made),
         }  # fmt: skip
     for source, units in suggestions.items():

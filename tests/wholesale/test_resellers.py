@@ -127,14 +127,14 @@ def test_options_keep_the_bounds_around_the_suggestion(rows):
     assert enforce_limits(talk, "C", 99_999).units == 30
     seen = {name: {f.topic for f in role.facts(talk)} for name, role in ROLES.items()}
     assert seen == {
-        "manufacturer": {"price break", "promotion"}, "service": {"returns", "demand"},
-        "dealer": {"history", "stock"},
+        "manufacturer": {"price break", "promotion", "proposal"},
+        "service": {"returns", "demand", "proposal"}, "dealer": {"history", "stock", "proposal"},
     }  # fmt: skip
-    assert len(ALONE.facts(talk)) == 6
+    assert len(ALONE.facts(talk)) == 7
     out = apply_decisions(ranked, ranked.units, [talk], [Decision("C", 30)])
     row = talk.about["row"][2]
     among = np.flatnonzero((evidence.case == 0) & evidence.candidate)
-    assert among[out.score[among].argmax()] == row and out.units[row] == 30
+    assert among[np.argsort(-out.score[among], kind="stable")[9]] == row and out.units[row] == 30
     assert np.count_nonzero(out.units != ranked.units) <= 1
 
 
@@ -148,37 +148,55 @@ def falling(candidates: int, ordered: tuple[int, ...] = ()) -> tuple[Evidence, R
     return evidence, Ranked(-np.arange(float(candidates)), np.full(candidates, 6.0))
 
 
-def talk_about(evidence: Evidence, ranked: Ranked) -> Case:
+def talk_about(evidence: Evidence, ranked: Ranked, draw: int = 0) -> Case:
     """The discussion of the one case of `falling`."""
     one = np.ones(len(evidence.product))
     case = ResellerCase(0, START + 9, np.flatnonzero(evidence.ordered), evidence.product[evidence.ordered])
     names = tuple(f"THING {k}" for k in evidence.product)
     return build_talk_case(
-        case, np.arange(len(one)), evidence, ranked, ranked.units, PriceBook(one, one, 0 * one), names
-    )
+        case, np.arange(len(one)), evidence, ranked, ranked.units, PriceBook(one, one, 0 * one), names,
+        draw=draw,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("candidates", "places"), [(30, range(5, 13)), (13, range(5, 13)), (10, range(2, 10)), (3, range(3))]
+    ("candidates", "places"), [(30, range(9, 17)), (17, range(9, 17)), (10, range(2, 10)), (3, range(3))]
 )
-def test_the_options_are_the_places_6_to_13_or_the_last_eight(candidates, places):
-    """Of 30 or 13 candidates places 6 to 13 (from 0: 5 to 12), of 10 the last eight, of 3 all."""
-    assert talk_about(*falling(candidates)).about["row"] == list(places)
+def test_the_options_are_the_places_10_to_17_or_the_last_eight(candidates, places):
+    """Of 30 or 17 candidates places 10 to 17 (from 0: 9 to 16), of 10 the last eight, of 3 all."""
+    about = talk_about(*falling(candidates)).about
+    assert sorted(about["row"]) == list(places)
+    assert about["tenth"] == places[0]
+
+
+def test_the_order_of_the_options_is_drawn_anew_and_the_chances_fall():
+    """Ten draws put the best option into several places; every role reads the best chance first."""
+    evidence, ranked = falling(30)
+    chance = Ranked(np.linspace(0.9, 0.1, 30), ranked.units)
+    talks = [talk_about(evidence, chance, draw) for draw in range(10)]
+    assert len({talk.about["row"].index(9) for talk in talks}) > 3
+    assert talks[3] == talk_about(evidence, chance, 3)
+    for talk in talks:
+        said = next(f.text for f in talk.facts if f.topic == "proposal")
+        best = "ABCDEFGH"[talk.about["row"].index(9)]
+        assert said.startswith(f"chance of an order: {best} 65%")  # .9 − 9 × .8 / 29
 
 
 @pytest.mark.parametrize(
-    ("ordered", "choice", "hits"), [((10,), "F", 1), ((9,), "F", 0), ((9,), "B", 1), ((9, 10), "F", 1)]
+    ("ordered", "place", "hits"),
+    [((10,), 10, 1), ((9,), 10, 0), ((9,), 9, 1), ((9, 12), 12, 1), ((0,), 16, 1)],
 )
-def test_a_talk_can_add_a_hit_lose_one_and_leave_them(ordered, choice, hits):
-    """F is place 11: put first, it pushes place 10 out of the ten; B is place 7, and nobody leaves.
-
-    With place 11 ordered the ten gain a hit (0 to 1), with place 10 ordered they lose it (1 to 0).
-    """
+def test_a_talk_can_add_a_hit_lose_one_and_leave_them(ordered, place, hits):
+    """Whatever is chosen takes the tenth line (place 9 from 0); the nine before it stay."""
     evidence, ranked = falling(20, ordered)
     before = 10 * case_terms(evidence, ranked, 1)[0, 0]
-    assert before == sum(place < 10 for place in ordered)
-    out = apply_decisions(ranked, ranked.units, [talk_about(evidence, ranked)], [Decision(choice, 6)])
+    assert before == sum(at < 10 for at in ordered)
+    talk = talk_about(evidence, ranked)
+    choice = "ABCDEFGH"[talk.about["row"].index(place)]
+    out = apply_decisions(ranked, ranked.units, [talk], [Decision(choice, 6)])
     assert 10 * case_terms(evidence, out, 1)[0, 0] == pytest.approx(hits)
+    nobody = apply_decisions(ranked, ranked.units, [talk], [Decision(None, 0)])
+    assert 10 * case_terms(evidence, nobody, 1)[0, 0] == pytest.approx(before)
 
 
 def test_the_facts_do_not_depend_on_what_was_ordered(rows):

@@ -1,9 +1,14 @@
-"""Cases of a discussion from cases of resellers: eight candidates of a ranking, and facts that each role sees
-a part of.
+"""Cases of a discussion from cases of resellers: who takes the tenth line of an order, and facts that each
+role sees a part of.
 
 manufacturer   price breaks that were paid, new products and best sellers
 service        what came back, what similar shops buy
-dealer         own orders of each product, time since the last one, usual units
+dealer         own orders of each product, time since the last one
+all            the chance of an order that the ranking gives to each option
+
+The ranking fills nine lines. Its next eight products are the options, in random order, so that a role which
+likes the first letter does not follow the ranking by accident. Without a talk the first of them takes the
+line.
 """
 
 from __future__ import annotations
@@ -22,16 +27,14 @@ from malles.wholesale.resellers.evidence import Evidence
 from malles.wholesale.resellers.methods import Ranked
 
 LETTERS = "ABCDEFGH"
-FIRST = 5
-"""Places of the ranking before the options: these are places 6 to 13, the products about which it is least
-sure whether they belong among the first ten.
-"""
+FIRST = 9
+"""Lines that the ranking fills before the options: these are its places 10 to 17."""
 MOVE = 0.5
 """Part of the suggested units that the talk may add or take away."""
 LARGE = 24
 """Units from which a line counts as large when price breaks are looked for."""
 NEW_WEEKS = 8
-QUESTION = "Which product should the shop reorder first, and how many units?"
+QUESTION = "One line of the order is free. Which product should the shop take, and how many units?"
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,11 @@ def build_talk_case(
     suggested: Float[ndarray, " row"],
     prices: PriceBook,
     names: tuple[str, ...],
+    *,
+    draw: int = 0,
+    chances: bool = True,
 ) -> Case:
-    """One discussion: the eight candidates in places 6 to 13 of a ranking, or the last eight of a short one.
+    """One discussion: the eight candidates in places 10 to 17 of a ranking, or the last eight of a short one.
 
     Args:
         case: whose order it is; what was ordered is not looked at.
@@ -85,24 +91,29 @@ def build_talk_case(
         suggested: units of every row of `evidence`.
         prices: of the days before.
         names: of products.
+        draw: number of the random order of the options.
+        chances: whether all roles read the ranking's scores, which then are probabilities.
     """
     among = rows[evidence.candidate[rows]]
     first = max(min(FIRST, len(among) - len(LETTERS)), 0)
     best = among[np.argsort(-ranked.score[among], kind="stable")[first : first + len(LETTERS)]]
+    tenth = int(best[0]) if len(best) else -1
+    best = np.random.default_rng([case.customer, case.day, draw]).permutation(best)
     options = []
     for letter, row in zip(LETTERS, best, strict=False):
         product, units = int(evidence.product[row]), max(round(float(suggested[row])), 1)
         cost = float(np.nan_to_num(prices.price[product]))
         low, high = max(int(units * (1 - MOVE)), 1), max(int(np.ceil(units * (1 + MOVE))), 1)
         options.append(Option(letter, names[product][:32], round(cost, 2), units, low, high))
-    facts = _facts(best, evidence, prices)
+    facts = _facts(best, evidence, prices, ranked.score[best] if chances else None)
     return Case(
-        f"{case.customer}/{case.day}", QUESTION, facts, tuple(options), about={"row": [int(r) for r in best]},
+        f"{case.customer}/{case.day}/{draw}", QUESTION, facts, tuple(options),
+        about={"row": [int(r) for r in best], "tenth": tenth},
     )  # fmt: skip
 
 
-def _facts(best: ndarray, evidence: Evidence, prices: PriceBook) -> tuple[Fact, ...]:
-    """Six facts with the same ids in every case, so that all cases share one grammar."""
+def _facts(best: ndarray, evidence: Evidence, prices: PriceBook, chance: ndarray | None) -> tuple[Fact, ...]:
+    """Six facts, and the chances, with the same ids in every case, so that all cases share one grammar."""
     product = evidence.product[best]
 
     def of(name: str) -> ndarray:
@@ -126,27 +137,33 @@ def _facts(best: ndarray, evidence: Evidence, prices: PriceBook) -> tuple[Fact, 
         for a, b, e in zip(since, of("interval"), every, strict=True)
     ]
     orders = f"of {int(of('orders')[0])} orders: "
-    said = (
+    said = [
         ("price break", f"from {LARGE}: " + listed(broken, [f"at {p:.2f}" for p in large], "no cheaper")),
         ("promotion", f"new: {listed(new, blank, 'none')}; best sellers: {listed(strong, blank, 'none')}"),
         ("returns", listed(back > 0.005, [f"{100 * b:.0f}% back" for b in back], "none came back")),
         ("demand", "similar shops also buy " + listed(near, blank, "nothing")),
         ("history", orders + listed(known, [f"{n:.0f}x" for n in times], "none of these")),
         ("stock", "weeks since and usual interval: " + listed(known, gaps, "none bought yet")),
-    )  # fmt: skip
+    ]  # fmt: skip
+    if chance is not None:
+        order = np.argsort(-chance, kind="stable")
+        said.append(("proposal", "chance of an order: " + ", ".join(
+            f"{LETTERS[k]} {100 * chance[k]:.0f}%" for k in order)))  # fmt: skip
     return tuple(Fact(f"f{k}", topic, text) for k, (topic, text) in enumerate(said, 1))
 
 
 def apply_decisions(
     ranked: Ranked, suggested: Float[ndarray, " row"], cases: list[Case], decisions: list[Decision]
 ) -> Ranked:
-    """The ranking with every chosen option first and its units as decided; the rest as suggested."""
+    """The ranking with every chosen option in the tenth place, whose product takes the place of the option,
+    and its units as decided; the rest as suggested.
+    """
     out = replace(ranked, score=ranked.score.copy(), units=np.maximum(suggested, 1.0))
-    top = float(ranked.score.max()) + 1
     for case, decision in zip(cases, decisions, strict=True):
         if decision.choice is not None:
-            row = case.about["row"][LETTERS.index(decision.choice)]
-            out.score[row], out.units[row] = top, decision.units
+            row, tenth = case.about["row"][LETTERS.index(decision.choice)], case.about["tenth"]
+            out.score[[row, tenth]] = out.score[[tenth, row]]
+            out.units[row] = decision.units
     return out
 
 
