@@ -119,6 +119,33 @@ def test_a_rule_that_proposes_is_held_within_the_limits(tmp_path, formula, produ
     assert line.proposed == planned
 
 
+def test_a_proposal_that_hard_limits_alone_bind_may_leave_the_plan(tmp_path):
+    """20 times 9 is 180, which is ordered with bound = "limits"; and 3 becomes the minimum of 12."""
+    more = 'use = "proposal"\nbound = "limits"'
+    product = JAM + "pack = 6\nminimum = 12\navailable = 200\n"
+    for formula, ordered in (("20 * demand", 180), ("stock - 2", 12), ("40 * demand", 198), ("0 * stock", 0)):
+        order = order_of(tmp_path, formula, more=more, products=product)
+        items, plan = plan_file(order)
+        applied = apply_rule(order)
+        (line,) = settle_order(order, items, plan, None, applied)
+        assert line.ordered == ordered
+        (case,) = build_cases(order, items, plan, applied)
+        (before,) = build_cases(order, items, plan)
+        assert case.options[0].suggested == ordered
+        assert case.options[0].high == max(before.options[0].high, min(applied.units[0], 200))
+        assert case.options[0].low == 12
+
+
+def test_a_plan_of_nothing_binds_a_rule_unless_hard_limits_alone_do(tmp_path):
+    """Sold below cost: the arithmetic orders none; neither does a rule within its room."""
+    product = JAM.replace("price = 3.0", "price = 1.0")
+    for bound, ordered in (("plan", 0), ("limits", 13)):
+        order = order_of(tmp_path, more=f'use = "proposal"\nbound = "{bound}"', products=product)
+        items, plan = plan_file(order)
+        (line,) = settle_order(order, items, plan, None, apply_rule(order))
+        assert (line.proposed, line.rule, line.ordered) == (0, 13, ordered)
+
+
 def test_budget_and_shelf_hold_after_a_rule(tmp_path):
     """Jam and tea at 2.00 each by a rule that wants as much as it may get: never more than 30.00."""
     products = JAM + JAM.replace("jam", "tea")

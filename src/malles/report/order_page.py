@@ -79,7 +79,7 @@ def _lines(order: OrderFile, found: Mapping[str, Any]) -> Section:
     frame = pl.DataFrame(rows, infer_schema_length=None)
     table = plain_table(frame, "Units by product", names, digits={"cost": 2})
     proposes = found.get("rule") and found["rule"]["use"] == "proposal"
-    who = "rule proposes within the plan's limits" if proposes else "plan proposes"
+    who = "rule proposes within limits" if proposes else "plan proposes"
     lead = f"The {who}, the talk may move it, budget and shelf have the last word."
     return Section("order", "The order", lead, (Facts(tuple(facts)), table))
 

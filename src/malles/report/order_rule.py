@@ -16,6 +16,7 @@ USES = {
     "proposal": "Within limits the rule's units take the place of the plan's.",
 }
 """What the section says of a use."""
+BOUNDS = {"plan": "the room of a talk around the plan", "limits": "packs, minimum, budget and the like alone"}
 FRONT = {"nodes": "Nodes", "error": "Error", "low": "from", "high": "to", "rule": "Rule"}
 
 
@@ -27,6 +28,8 @@ def rule_section(rule: Mapping[str, Any], lines: list[Mapping[str, Any]]) -> Sec
         lines: `lines` of decision.json.
     """
     facts = Facts((("formula", rule["formula"]), ("nodes", number(rule["nodes"])), ("use", rule["use"])))
+    if rule["use"] == "proposal":
+        facts = Facts((*facts.pairs, ("held within", BOUNDS[rule["bound"]])))
     blocks: list[Block] = [Text(rule["sentence"], quote=True), facts, _values(rule, lines)]
     if rule["front"]:
         front = pl.DataFrame(rule["front"], infer_schema_length=None)

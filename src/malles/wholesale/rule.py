@@ -1,7 +1,8 @@
 """The rule of an order file, worked out for its products.
 
 units = the formula's value, halves up, where every input that it reads is known; else none
-held  = units within the limits of a talk: packs, minimum, room around the plan, budget, walk-away cost
+held  = units within the limits of a case: packs, minimum, available, budget, walk-away cost, and the room
+        around the plan unless bound = "limits"
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
-from malles.discussion.case import Case, Decision, Fact, enforce_limits
+from malles.discussion.case import Case, Decision, Fact, Option, enforce_limits
 from malles.discussion.roles import Role
 from malles.errors import ConfigError
 from malles.rules.expression import Expression, complexity, evaluate, variables
@@ -39,6 +42,7 @@ class AppliedRule:
     """What the rule reads of every product; an input that is not known is missing."""
     units: tuple[int | None, ...]
     """Before any limit; None where an input is not known."""
+    products: tuple[ProductTable, ...]
 
     @property
     def proposes(self) -> bool:
@@ -63,18 +67,25 @@ def inputs_of(product: ProductTable, weeks: float) -> dict[str, float]:
     >>> found["history"], found["lead_time"], "available" in found
     (4.0, 2.0, False)
     """
-    sold = np.array(product.sold, float)
-    weight = recent_weight(len(sold))
     found = {
-        "demand": float(weight @ sold / weight.sum()), "lead_time": float(weeks),
-        "stock": float(product.stock), "last_week": float(sold[-1]), "price": product.price,
+        **selling_inputs(np.array(product.sold, float)),
+        "lead_time": float(weeks), "stock": float(product.stock), "price": product.price,
         "cost": product.cost[0][1], "pack": float(product.pack), "minimum": float(product.minimum),
     }  # fmt: skip
-    if (sold > 0).any():
-        found["history"] = float(np.median(sold[sold > 0]))
     if product.available is not None:
         found["available"] = float(product.available)
     return found
+
+
+def selling_inputs(sold: Float[ndarray, " week"]) -> dict[str, float]:
+    """What a rule may read of the units sold a week, oldest first; no `history` if nothing was sold.
+
+    >>> selling_inputs(np.array([6.0, 6.0]))
+    {'demand': 6.0, 'last_week': 6.0, 'history': 6.0}
+    """
+    weight = recent_weight(len(sold))
+    found = {"demand": float(weight @ sold / weight.sum()), "last_week": float(sold[-1])}
+    return found | ({"history": float(np.median(sold[sold > 0]))} if (sold > 0).any() else {})
 
 
 def apply_rule(order: OrderFile) -> AppliedRule | None:
@@ -100,7 +111,7 @@ def apply_rule(order: OrderFile) -> AppliedRule | None:
             f"{INPUTS[missing]}, which {order.product[0].name!r} lacks. State it, or use other inputs. "
             "Nothing was ordered."
         )
-    return AppliedRule(order.rule, expression, tuple(inputs), tuple(units))
+    return AppliedRule(order.rule, expression, tuple(inputs), tuple(units), order.product)
 
 
 def _units(expression: Expression, inputs: Mapping[str, float], name: str) -> int:
@@ -114,21 +125,45 @@ def _units(expression: Expression, inputs: Mapping[str, float], name: str) -> in
     return int(np.floor(value + 0.5 + 1e-9))
 
 
-def held_units(case: Case, units: int) -> Decision:
-    """The rule's units within every limit of a case, with what the limits changed."""
-    return enforce_limits(case, case.options[0].id, units)
+def held_units(case: Case, applied: AppliedRule, product: int) -> Decision | None:
+    """The rule's units within every limit of a case, with what the limits changed; None without units.
+
+    Args:
+        case: as the arithmetic alone makes it.
+        applied: the rule.
+        product: its place in the order file.
+    """
+    units = applied.units[product]
+    return (
+        None if units is None else enforce_limits(_with_room(case, applied, product), _option(case).id, units)
+    )
+
+
+def _option(case: Case) -> Option:
+    return case.options[0]
+
+
+def _with_room(case: Case, applied: AppliedRule, product: int) -> Case:
+    """The case in which a proposal that only hard limits bind lies in the room of the talk."""
+    units, of = applied.units[product], applied.products[product]
+    if units is None or not applied.proposes or applied.table.bound == "plan":
+        return case
+    option = _option(case)
+    high = max(option.high, units, of.minimum)
+    high = high if of.available is None else min(high, of.available)
+    low = min(max(min(option.low, units), of.minimum), high)
+    return replace(case, options=(replace(option, low=low, high=high),))
 
 
 def with_rule(case: Case, applied: AppliedRule, product: int) -> Case:
     """The case with the rule's fact, and with its units as the suggestion if it proposes."""
-    said = applied.fact(product)
-    units = applied.units[product]
-    if said is None or units is None:
+    said, held = applied.fact(product), held_units(case, applied, product)
+    if said is None or held is None:
         return case
     facts = (*case.facts, Fact(f"f{len(case.facts) + 1}", *said))
-    option = case.options[0]
+    option = _option(_with_room(case, applied, product))
     if applied.proposes:
-        option = replace(option, suggested=held_units(case, units).units)
+        option = replace(option, suggested=held.units)
     return replace(case, facts=facts, options=(option,))
 
 
@@ -141,10 +176,15 @@ def roles_that_see(roles: Sequence[Role]) -> tuple[Role, ...]:
 
 
 def rule_facts(applied: AppliedRule, cases: Sequence[Case]) -> dict[str, Any]:
-    """The rule as plain values: formula, sentence, what it read of every product, and its front."""
+    """The rule as plain values: formula, sentence, what it read of every product, and its front.
+
+    Args:
+        applied: the rule.
+        cases: as the arithmetic alone makes them.
+    """
     values = []
-    for case, inputs, units in zip(cases, applied.inputs, applied.units, strict=True):
-        held = None if units is None else held_units(case, units)
+    for i, (case, inputs, units) in enumerate(zip(cases, applied.inputs, applied.units, strict=True)):
+        held = held_units(case, applied, i)
         values.append(
             {
                 "product": case.id, "inputs": dict(inputs), "units": units,
@@ -158,6 +198,7 @@ def rule_facts(applied: AppliedRule, cases: Sequence[Case]) -> dict[str, Any]:
         "formula": format_rule(applied.expression),
         "sentence": describe_rule(applied.expression, "The order", INPUTS),
         "use": applied.table.use,
+        "bound": applied.table.bound,
         "nodes": complexity(applied.expression),
         "values": values,
         "error": applied.table.error,

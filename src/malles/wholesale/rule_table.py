@@ -67,6 +67,9 @@ class RuleTable(BaseModel):
     """Of `INPUTS`, numbers and the operations of `rules/expression.py`."""
     use: Literal["fact", "proposal"] = "fact"
     """fact: roles read it beside the plan; proposal: within limits it takes the place of the plan's units."""
+    bound: Literal["plan", "limits"] = "plan"
+    """plan: a proposal is held within a talk's room around the plan; limits: within packs, minimum, budget
+    and the like alone, and the talk's room reaches as far."""
     error: Annotated[str, Field(max_length=80)] = "held-out error"
     """What the errors of the front are."""
     front: tuple[FrontTable, ...] = ()

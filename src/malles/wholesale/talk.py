@@ -140,11 +140,8 @@ def _proposed(
     found = [Decision(TAKE if o.units else None, o.units) for o in plan.orders]
     if applied is None or not applied.proposes:
         return found
-    cases = build_cases(order, items, plan)
-    return [
-        planned if units is None else held_units(case, units)
-        for case, units, planned in zip(cases, applied.units, found, strict=True)
-    ]
+    held = [held_units(case, applied, i) for i, case in enumerate(build_cases(order, items, plan))]
+    return [planned if h is None else h for h, planned in zip(held, found, strict=True)]
 
 
 def cost_at(item: Item, units: int) -> float:
