@@ -35,10 +35,17 @@ def draft_command(
     case: Annotated[int, typer.Option(help="Units counted as one, for very large orders.", min=1)] = 1,
     budget: Annotated[float | None, typer.Option(help="What may be spent.", min=0)] = None,
     currency: Annotated[str, typer.Option(help="Of all money.")] = "",
+    rule: Annotated[
+        bool, typer.Option("--rule", help="Add a rule for units, fitted on the orders of all buyers.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the rule's draws.", min=0)] = 1,
 ) -> None:
     """What one buyer could reorder, from what all buyers paid; then: malles negotiate FILE."""
+    import numpy as np
+
     from malles.data.files import read_file
     from malles.wholesale.draft import Columns, draft_order, write_order
+    from malles.wholesale.draft_rule import find_draft_rule, reads_stock, with_guessed_stock, write_rule
     from malles.wholesale.order import load_order
 
     if output.suffix != ".toml":
@@ -46,11 +53,30 @@ def draft_command(
     columns = Columns(
         buyer_column, product_column, units_column, cost_column, price_column, date_column, pack_column
     )
+    rows = read_file(file).rows
     found = draft_order(
-        read_file(file).rows, columns, buyer, products=products, periods=periods, period=period,
-        markup=markup, case=case,
-    )  # fmt: skip
+        rows, columns, buyer, products=products, periods=periods, period=period, markup=markup, case=case
+    )
+    said = ""
+    if rule:
+        fitted = find_draft_rule(
+            rows,
+            columns,
+            np.random.default_rng(seed),
+            periods=periods,
+            period=period,
+            markup=markup,
+            case=case,
+        )
+        found = with_guessed_stock(found) if reads_stock(fitted) else found
+        said = "\n" + write_rule(fitted)
+        best = fitted.front.best
+        typer.echo(
+            f"Rule: {best}; Poisson deviance {best.error:.4g} on {fitted.later:,} later orders, "
+            f"{fitted.usual_error:.4g} by the usual units.",
+            err=True,
+        )
     name = re.sub(r"[^a-z0-9]+", "-", buyer.casefold()).strip("-")[:50] or "order"
-    output.write_text(write_order(found, name, budget=budget, currency=currency), "utf-8")
+    output.write_text(write_order(found, name, budget=budget, currency=currency) + said, "utf-8")
     load_order(output)  # what is written can be read
     typer.echo(f"{len(found)} products in {output}; next: malles negotiate {output}", err=True)

@@ -8,6 +8,7 @@ Source of the order-up-to form: Arrow, Harris & Marschak (1951).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +26,12 @@ ORDER_UP_TO = "max(0, demand * (1 * lead_time + 1) - 1 * stock)"
 
 
 def find_reorder_rule(
-    orders: Rows, held: Rows, rng: np.random.Generator, search: RuleSearch | None = None
+    orders: Rows,
+    held: Rows,
+    rng: np.random.Generator,
+    search: RuleSearch | None = None,
+    *,
+    more: Sequence[str] = (),
 ) -> RuleFront:
     """A rule for ordered units.
 
@@ -36,6 +42,7 @@ def find_reorder_rule(
         held: other orders with the same inputs, for the reported error.
         rng: draws the part that chooses among the rules.
         search: settings; by default squared loss and 15 nodes.
+        more: formulas proposed beside the order-up-to form; their constants are fitted.
 
     Raises:
         DataError: demand or stock is missing.
@@ -45,7 +52,7 @@ def find_reorder_rule(
         raise DataError(
             f"A reorder rule needs the inputs 'demand' and 'stock', got {', '.join(sorted(orders.inputs))}."
         )
-    proposals = [read_rule("max(0, 1 * demand - 1 * stock)")]
+    proposals = [read_rule(text, orders.inputs) for text in ("max(0, 1 * demand - 1 * stock)", *more)]
     if "lead_time" in orders.inputs:
         proposals.insert(0, read_rule(ORDER_UP_TO))
     conditions = [c for n, s in SIGNS.items() if n in orders.inputs for c in monotone(orders.inputs, n, s)]

@@ -46,6 +46,8 @@ class Drafted:
     sold: tuple[float, ...]
     """Units by period, oldest first."""
     pack: int
+    stock: int = 0
+    """At hand, guessed; 0 where nothing was."""
 
 
 def draft_order(
@@ -73,9 +75,7 @@ def draft_order(
     """
     if period not in PERIODS:
         raise DataError(f"the period should be one of {', '.join(PERIODS)}, got {period!r}")
-    lines = _lines(rows, columns).with_columns(pl.col("units") / case, pl.col("cost") * case)
-    if columns.price is not None:
-        lines = lines.with_columns(pl.col("price").cast(pl.Float64, strict=False) * case)
+    lines = order_lines(rows, columns, case)
     mine = lines.filter(pl.col("buyer") == buyer)
     if not mine.height:
         known = lines["buyer"].unique().sort().to_list()
@@ -93,6 +93,31 @@ def draft_order(
         ["len", "units", "product"], descending=[True, True, False]
     )["product"][:products]  # fmt: skip
     return tuple(_draft(name, lines, mine, slots, columns, markup) for name in top.to_list())
+
+
+def order_lines(rows: pl.DataFrame, columns: Columns, case: int = 1) -> pl.DataFrame:
+    """The lines that can be used: buyer, product, units and cost of a case, and what else is named.
+
+    Raises:
+        SchemaError: a column is missing.
+        DataError: no line has all four.
+    """
+    lines = _lines(rows, columns).with_columns(pl.col("units") / case, pl.col("cost") * case)
+    if columns.price is not None:
+        lines = lines.with_columns(pl.col("price").cast(pl.Float64, strict=False) * case)
+    return lines
+
+
+def product_terms(
+    everyone: pl.DataFrame, columns: Columns, markup: float
+) -> tuple[tuple[tuple[int, float], ...], float]:
+    """Costs by quantity, and the selling price, of the lines of one product."""
+    cost = _breaks(everyone["units"].to_numpy(), everyone["cost"].to_numpy())
+    price = cost[0][1] * (1 + markup)
+    if columns.price is not None:
+        known = everyone["price"].cast(pl.Float64, strict=False).drop_nulls()
+        price = float(known.median()) if len(known) else price  # type: ignore[arg-type]
+    return cost, price
 
 
 def _lines(rows: pl.DataFrame, columns: Columns) -> pl.DataFrame:
@@ -137,11 +162,7 @@ def _draft(
     markup: float,
 ) -> Drafted:
     everyone, own = (t.filter(pl.col("product") == name) for t in (lines, mine))
-    cost = _breaks(everyone["units"].to_numpy(), everyone["cost"].to_numpy())
-    price = cost[0][1] * (1 + markup)
-    if columns.price is not None:
-        known = everyone["price"].cast(pl.Float64, strict=False).drop_nulls()
-        price = float(known.median()) if len(known) else price  # type: ignore[arg-type]
+    cost, price = product_terms(everyone, columns, markup)
     if tuple(slots) == (None,):
         sold = [float(own["units"].sum())]
     else:
@@ -181,6 +202,7 @@ def write_order(products: tuple[Drafted, ...], name: str, *, budget: float | Non
                 f"price = {p.price:g}",
                 "cost = [" + ", ".join(f"[{at}, {cost:g}]" for at, cost in p.cost) + "]",
                 "sold = [" + ", ".join(f"{units:g}" for units in p.sold) + "]",
+                *([f"stock = {p.stock}  # guessed from the last order"] if p.stock else []),
                 *([f"pack = {p.pack}"] if p.pack > 1 else []),
             ]
         )
