@@ -80,7 +80,7 @@ def inputs_of(product: ProductTable, weeks: float) -> dict[str, float]:
 def selling_inputs(sold: Float[ndarray, " week"]) -> dict[str, float]:
     """What a rule may read of the units sold a week, oldest first; no `history` if nothing was sold.
 
-    >>> selling_inputs(np.array([6.0, 6.0]))
+    >>> {k: round(v, 6) for k, v in selling_inputs(np.array([6.0, 6.0])).items()}
     {'demand': 6.0, 'last_week': 6.0, 'history': 6.0}
     """
     weight = recent_weight(len(sold))
