@@ -14,7 +14,7 @@ from malles.errors import ConfigError
 from malles.llm.backends.scripted import ScriptedBackend
 from malles.report.order_page import order_content, order_sections
 from malles.report.page import render_sections
-from malles.stages.negotiate import negotiate
+from malles.stages.negotiate import negotiate, settled
 from malles.wholesale.order import load_order
 from malles.wholesale.rule import TOPIC, apply_rule, inputs_of, roles_that_see
 from malles.wholesale.rule_table import INPUTS
@@ -144,6 +144,19 @@ def test_a_plan_of_nothing_binds_a_rule_unless_hard_limits_alone_do(tmp_path):
         items, plan = plan_file(order)
         (line,) = settle_order(order, items, plan, None, apply_rule(order))
         assert (line.proposed, line.rule, line.ordered) == (0, 13, ordered)
+
+
+def test_the_expected_profit_of_a_rule_stands_beside_that_of_the_plan(tmp_path):
+    """The plan is the best by its own forecast; the profits of the plan add up to the plan's."""
+    order = order_of(tmp_path, products=JAM + TEA)
+    items, plan = plan_file(order)
+    found = settled(order, items, plan, None, apply_rule(order))["rule"]["values"]
+    assert sum(v["planned_profit"] for v in found) == pytest.approx(plan.profit)
+    assert all(v["profit"] <= v["planned_profit"] for v in found)
+    jam = items[0]
+    sold = sum(min(d, 18) * p for d, p in enumerate(jam.demand.probability))
+    assert found[0]["held"] == 13
+    assert found[0]["profit"] == pytest.approx(3.0 * sold - 2.0 * 13)  # five in stock
 
 
 def test_budget_and_shelf_hold_after_a_rule(tmp_path):

@@ -17,6 +17,7 @@ USES = {
 }
 """What the section says of a use."""
 BOUNDS = {"plan": "the room of a talk around the plan", "limits": "packs, minimum, budget and the like alone"}
+JUDGE = "Profits are expected by the forecast that the plan maximises, so that they favour the plan."
 FRONT = {"nodes": "Nodes", "error": "Error", "low": "from", "high": "to", "rule": "Rule"}
 
 
@@ -41,7 +42,7 @@ def rule_section(rule: Mapping[str, Any], lines: list[Mapping[str, Any]]) -> Sec
             Figure(draw_front(front, rule["error"]), caption, spoken),
             plain_table(front, f"The front of the rule, by {rule['error']}", shown, digits=digits),
         ]
-    lead = f"A formula short enough to check by hand. {USES[rule['use']]}"
+    lead = f"A formula short enough to check by hand. {USES[rule['use']]} {JUDGE}"
     return Section("rule", "The rule", lead, tuple(blocks))
 
 
@@ -51,15 +52,21 @@ def _values(rule: Mapping[str, Any], lines: list[Mapping[str, Any]]) -> Any:
             "product": value["product"],
             "read": ", ".join(f"{name} {size:.4g}" for name, size in value["inputs"].items()),
             "units": value["units"], "held": value["held"], "proposed": line["proposed"],
-            "ordered": line["ordered"], "changed": "; ".join(value["corrections"]),
+            "ordered": line["ordered"], "profit": value["profit"], "planned_profit": value["planned_profit"],
+            "changed": "; ".join(value["corrections"]),
         }
         for value, line in zip(rule["values"], lines, strict=True)
     ]  # fmt: skip
     names = {
         "product": "Product", "read": "What it reads", "units": "Rule", "held": "Within limits",
-        "proposed": "Planned by arithmetic", "ordered": "Ordered", "changed": "What the limits change",
+        "proposed": "Planned by arithmetic", "ordered": "Ordered",
+        "profit": "Expected profit, rule within limits", "planned_profit": "Expected profit, plan",
+        "changed": "What the limits change",
     }  # fmt: skip
-    return plain_table(pl.DataFrame(rows, infer_schema_length=None), "Units by the rule", names)
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    return plain_table(
+        frame, "Units by the rule", names, digits=dict.fromkeys(("profit", "planned_profit"), 2)
+    )
 
 
 def _first_upper(text: str) -> str:

@@ -86,7 +86,7 @@ def settled(
         for line in lines:
             del line["rule"]
         return found
-    return found | {"rule": rule_facts(applied, build_cases(order, items, plan))}
+    return found | {"rule": rule_facts(applied, build_cases(order, items, plan), items)}
 
 
 def _talk(

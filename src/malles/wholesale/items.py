@@ -72,9 +72,21 @@ def menu_of(item: Item, most: int | None = None) -> tuple[ndarray, ndarray, ndar
         thin = np.unique(np.linspace(0, len(units) - 1, most).astype(int))
         at = np.searchsorted(units, [b for b in breaks if b <= units[-1]])
         units = units[np.unique(np.concatenate([thin, at]))]
-    tier = np.maximum(np.searchsorted(breaks, units, side="right") - 1, 0)
+    return units, *worth_of(item, units)
+
+
+def worth_of(item: Item, units: ndarray) -> tuple[ndarray, ndarray]:
+    """(Unit costs, expected profits) of orders of so many units, the sale of the stock at hand included.
+
+        profit = price E[min(demand, stock + q)] + salvage (stock + q - E[min(demand, stock + q)]) - cost q
+
+    >>> jam = Item("jam", Demand(np.array([0.0, 0.5, 0.5])), 3.0, (Tier(0, 2.0),))
+    >>> worth_of(jam, np.array([1, 2]))[1]  # 3 - 2, and 1.5 * 3 - 4
+    array([1. , 0.5])
+    """
+    tier = np.maximum(np.searchsorted([t.least for t in item.tiers], units, side="right") - 1, 0)
     cost = np.array([t.cost for t in item.tiers])[tier]
     sales = item.demand.expected_sales()
     sold = sales[np.minimum(item.stock + units, len(sales) - 1)]
     profit = item.price * sold + item.salvage * (item.stock + units - sold) - cost * units
-    return units, cost, profit
+    return cost, profit

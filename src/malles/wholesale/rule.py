@@ -21,6 +21,7 @@ from malles.errors import ConfigError
 from malles.rules.expression import Expression, complexity, evaluate, variables
 from malles.rules.printing import describe_rule, format_rule
 from malles.wholesale.demand import recent_weight
+from malles.wholesale.items import Item, worth_of
 from malles.wholesale.order import OrderFile, ProductTable
 from malles.wholesale.rule_table import INPUTS, RuleTable
 
@@ -175,20 +176,23 @@ def roles_that_see(roles: Sequence[Role]) -> tuple[Role, ...]:
     )
 
 
-def rule_facts(applied: AppliedRule, cases: Sequence[Case]) -> dict[str, Any]:
+def rule_facts(applied: AppliedRule, cases: Sequence[Case], items: Sequence[Item]) -> dict[str, Any]:
     """The rule as plain values: formula, sentence, what it read of every product, and its front.
 
     Args:
         applied: the rule.
         cases: as the arithmetic alone makes them.
+        items: the products; their demand gives the expected profit of the rule's units within limits.
     """
     values = []
-    for i, (case, inputs, units) in enumerate(zip(cases, applied.inputs, applied.units, strict=True)):
+    for i, (case, inputs, item) in enumerate(zip(cases, applied.inputs, items, strict=True)):
         held = held_units(case, applied, i)
         values.append(
             {
-                "product": case.id, "inputs": dict(inputs), "units": units,
+                "product": case.id, "inputs": dict(inputs), "units": applied.units[i],
                 "held": None if held is None else held.units,
+                "profit": None if held is None else float(worth_of(item, np.array([held.units]))[1][0]),
+                "planned_profit": float(worth_of(item, np.array([_option(case).suggested]))[1][0]),
                 "corrections": [] if held is None else list(held.corrections),
             }
         )  # fmt: skip
