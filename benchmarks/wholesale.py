@@ -18,28 +18,20 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-import polars as pl
 
-from malles.data.files import read_file
-from malles.data.named_lines import NamedLines, load_named_lines
-from malles.data.sources.online_retail import FORMS
 from malles.discussion.case import Case, Decision
 from malles.discussion.roles import ALONE, ROLES, Role
 from malles.discussion.rounds import DiscussionSettings, Exchange, discuss
 from malles.discussion.transcript import Transcript, read_transcript, replay
-from malles.wholesale.resellers.cases import (
-    ResellerCase,
-    build_order_book,
-    build_reseller_cases,
-    pick_cases,
-)
-from malles.wholesale.resellers.evidence import Evidence, build_associates, build_evidence, build_market
+from malles.wholesale.resellers.cases import ResellerCase, pick_cases
+from malles.wholesale.resellers.evidence import Evidence
 from malles.wholesale.resellers.methods import (
     SLOPES,
     CognitiveReorder,
@@ -50,11 +42,11 @@ from malles.wholesale.resellers.methods import (
     rank_frequency,
     rank_last_order,
 )
+from malles.wholesale.resellers.records import ResellerRecords, load_reseller_records
 from malles.wholesale.resellers.scores import Scored, case_terms, score_methods
-from malles.wholesale.resellers.talk import apply_decisions, build_price_book, build_talk_case
+from malles.wholesale.resellers.talk import apply_decisions
 
 OUT = Path("runs/wholesale")
-WEEKS, TRAIN_WEEKS = 8, 16
 REFERENCE = "LightGBM"
 CONTROLS = ("no talk", "single role, equal tokens")
 """Beginnings of the names of methods that the talks are compared with too."""
@@ -86,25 +78,6 @@ class Cost:
     def until(self, r: int) -> int:
         """Tokens of the rounds up to r."""
         return sum(n for k, n in self.tokens.items() if k <= r)
-
-
-def cancellations(path: Path, lines: NamedLines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(Product code, day, units) of cancelled lines of products that are sold."""
-    rows = read_file(path).rows
-    form = next(f for f in FORMS if set(f.values()) <= set(rows.columns))
-    code = {key: i for i, key in enumerate(lines.product_key)}
-    back = (
-        rows.select(pl.col(v).alias(k) for k, v in form.items())
-        .filter(pl.col("order").cast(pl.String).str.contains("^[Cc]"))
-        .with_columns(pl.col("timestamp").cast(pl.String).str.slice(0, 10).str.to_date(strict=False))
-        .with_columns(
-            code=pl.col("product").cast(pl.String).str.strip_chars().str.to_uppercase()
-            .replace_strict(list(code), list(code.values()), default=None, return_dtype=pl.Int64),
-            units=-pl.col("quantity").cast(pl.Float64),
-        )
-        .filter(pl.col("code").is_not_null() & (pl.col("units") > 0) & pl.col("timestamp").is_not_null())
-    )  # fmt: skip
-    return back["code"].to_numpy(), back["timestamp"].to_physical().to_numpy(), back["units"].to_numpy()
 
 
 def fit_slope(train: Evidence, cases: list[ResellerCase]) -> CognitiveReorder:
@@ -206,15 +179,8 @@ def main() -> None:
         return
     OUT.mkdir(parents=True, exist_ok=True)
     began = time.process_time()
-    lines = load_named_lines(asked.data)
-    book, market = build_order_book(lines), build_market(lines)
-    end = int(lines.day.max()) + 1 - 7 * asked.earlier
-    first, train_first = end - 7 * WEEKS, end - 7 * (WEEKS + TRAIN_WEEKS)
-    associates = build_associates(lines, train_first)
-    every = build_reseller_cases(book, first, end)
-    teaching = build_reseller_cases(book, train_first, first)
-    train = build_evidence(teaching, book, market, associates)
-    test = build_evidence(every, book, market, associates)
+    records = load_reseller_records(asked.data, earlier=asked.earlier)
+    teaching, every, train, test = records.teaching, records.testing, records.train, records.test
     print(f"evidence: {time.process_time() - began:.0f} processor-seconds", file=sys.stderr, flush=True)
 
     picked = pick_cases(list(range(len(every))), asked.cases, np.random.default_rng(asked.seed))
@@ -235,9 +201,7 @@ def main() -> None:
     tables["sample"] = score_methods(some, customer[picked], REFERENCE, np.random.default_rng(asked.seed))
     if asked.talk and asked.minutes > 0:
         spoken = picked[: asked.talk]
-        extra, report["talk"] = talks(
-            spoken, every, test, ranked, lines, cancellations(asked.data, lines), asked.minutes, asked.batch
-        )
+        extra, report["talk"] = talks(spoken, records, ranked, asked.minutes, asked.batch)
         done = spoken[: len(next(iter(extra.values()))[0])]
         both = {name: value[done] for name, value in terms.items()} | {
             name: case_terms(test, r, len(every))[done] for name, (_, r) in extra.items()
@@ -271,7 +235,7 @@ def tabular(
         found = core.rank(joined, customer, counted)
         return Ranked(found.score[cut:], found.units[cut:])
 
-    makers = {
+    makers: dict[str, Callable[[], Ranked]] = {
         "last order": lambda: rank_last_order(test),
         "customer median": lambda: rank_frequency(test),
         "LightGBM": lambda: boosted.rank(test),
@@ -295,27 +259,15 @@ def join_evidence(one: Evidence, two: Evidence, cases: int) -> Evidence:
 
 def talks(
     spoken: list[int],
-    every: list[ResellerCase],
-    test: Evidence,
+    records: ResellerRecords,
     ranked: dict[str, Ranked],
-    lines: NamedLines,
-    cancelled: tuple[np.ndarray, np.ndarray, np.ndarray],
     minutes: float,
     batch: int,
 ) -> tuple[dict[str, tuple[list[Decision], Ranked]], dict[str, object]]:
     """Methods that talk, and what it cost."""
     base = ranked[REFERENCE]
-    books: dict[int, object] = {}
     suggestions = {"numbers": ranked["customer median"].units, "rules": ranked["rule alone"].units}
-    cases: dict[str, list[Case]] = {name: [] for name in suggestions}
-    for i in spoken:
-        day = every[i].day
-        book = books.setdefault(day, build_price_book(lines, cancelled, day))
-        rows = np.flatnonzero(test.case == i)
-        for name, units in suggestions.items():
-            cases[name].append(
-                build_talk_case(every[i], rows, test, base, units, book, lines.names)  # type: ignore[arg-type]
-            )
+    cases = {name: [records.talk_case(i, base, units) for i in spoken] for name, units in suggestions.items()}
     roles = list(ROLES.values())
     kinds = {
         "discussion": (cases["numbers"], roles, ROUNDS),

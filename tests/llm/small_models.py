@@ -20,7 +20,9 @@ WORDS = """Shelf: cola - big 2.49 was 3.09 -19% display ad coupon crowd 12% Cust
 weeks ago habit 38% trips ago Choice: buy nothing another product USD Choose from: regular off in flyer"""
 
 
-def write_tiny_model(folder: Path, *, hidden: int = HIDDEN, layers: int = LAYERS, seed: int = 1) -> Path:
+def write_tiny_model(
+    folder: Path, *, hidden: int = HIDDEN, layers: int = LAYERS, seed: int = 1, context: int = 1024
+) -> Path:
     """Random weights, two attention heads that share one key, a byte-level tokenizer with a few merges."""
     import torch
     import transformers
@@ -47,7 +49,7 @@ def write_tiny_model(folder: Path, *, hidden: int = HIDDEN, layers: int = LAYERS
         num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=1024,
+        max_position_embeddings=context,
         tie_word_embeddings=True,
         initializer_range=0.2,
         bos_token_id=None,

@@ -129,9 +129,9 @@ def test_a_limit_of_processor_minutes_ends_training_with_the_rate_near_zero(read
 
 
 def test_the_rate_rises_over_a_twentieth_and_falls_by_a_half_cosine():
-    assert [loop._rate(p) for p in (0.0, 0.025, 0.05)] == pytest.approx([0.02, 0.5, 1.0])
-    assert loop._rate(0.525) == pytest.approx(0.5)
-    assert loop._rate(1.0) == pytest.approx(0.0)
+    assert [loop.rate_at(p) for p in (0.0, 0.025, 0.05)] == pytest.approx([0.02, 0.5, 1.0])
+    assert loop.rate_at(0.525) == pytest.approx(0.5)
+    assert loop.rate_at(1.0) == pytest.approx(0.0)
 
 
 def test_every_loss_has_a_gradient_and_is_recorded(reader):

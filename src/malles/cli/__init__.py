@@ -45,6 +45,7 @@ COMMANDS = {
     "plan": Entry("plan", "plan_command", "The best prices and displays for a goal, under constraints."),
     "draft": Entry("draft", "draft_command", "An order file from a table of past orders."),
     "negotiate": Entry("negotiate", "negotiate_command", "An order: arithmetic, and roles that discuss it."),
+    "distil": Entry("distil", "distil_command", "A discussion put into one call."),
     "rules": Entry("rules", "rules_command", "Short formulas for the decisions of a run."),
     "query": Entry("query", "query_command", "SQL over everything a run used, drew and found; read-only."),
     "models": Entry("models", "models_app", "Language models: fetch one, list them, check one."),

@@ -23,7 +23,10 @@ def negotiate_command(
         bool, typer.Option("--alone", help="One role that sees everything, the control of a discussion.")
     ] = False,
     model: Annotated[
-        str, typer.Option(help="smollm2, a folder of weights, or api:NAME on $OPENAI_BASE_URL.")
+        str,
+        typer.Option(
+            help="smollm2, a folder of weights, what malles distil wrote, or api:NAME on $OPENAI_BASE_URL."
+        ),
     ] = "smollm2",
     replay: Annotated[
         Path | None, typer.Option(help="Hold a recorded transcript.jsonl again instead, without a model.")
@@ -52,6 +55,9 @@ def negotiate_command(
         found: dict[str, Any] = settled(asked, *plan_file(asked), None, apply_rule(asked))
     else:
         speak = (lambda: _backend(model)) if talk else None
+        if _is_taught(model):  # it says at once, alone, what the discussion would decide
+            alone = True
+            asked = asked.model_copy(update={"talk": asked.talk.model_copy(update={"rounds": 1})})
         with progress() as tell:
             folder = _new_folder(out, asked.order.name)
             found = negotiate(asked, folder, speak=speak, alone=alone, tell=tell)
@@ -132,7 +138,13 @@ def _backend(model: str) -> Any:
     import torch
 
     torch.set_num_threads(1)  # on a busy machine two threads wait for each other at every small product
-    return LocalBackend.untuned(model)
+    return LocalBackend.taught(Path(model)) if _is_taught(model) else LocalBackend.untuned(model)
+
+
+def _is_taught(model: str) -> bool:
+    from malles.llm.taught import is_taught
+
+    return not model.startswith("api:") and is_taught(Path(model))
 
 
 def _new_folder(root: Path, name: str) -> Path:

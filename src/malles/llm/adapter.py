@@ -39,7 +39,7 @@ def save_reader(reader: Reader, folder: Path, facts: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if reader.tuned():
         reader.model.save_pretrained(str(folder), safe_serialization=True)
-        _forget_paths(folder / "adapter_config.json", reader.settings.model)
+        forget_paths(folder / "adapter_config.json", reader.settings.model)
     weights = {k: v.detach().cpu().contiguous() for k, v in reader.pointer.state_dict().items()}
     save_file(weights, folder / "pointer.safetensors")
     if reader.soft is not None:
@@ -156,8 +156,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _forget_paths(path: Path, model: str) -> None:
-    """The adapter names its base model, not the folder it lay in on this machine."""
+def forget_paths(path: Path, model: str) -> None:
+    """Let an `adapter_config.json` name its base model, not the folder where that lay on this machine."""
     values = json.loads(path.read_text(encoding="utf-8"))
     values["base_model_name_or_path"] = model if not Path(model).is_absolute() else Path(model).name
     path.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -6,6 +6,7 @@ import math
 import string
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -41,12 +42,24 @@ class LocalBackend:
         self.name = name or f"hf:{reader.settings.model}"
         self.usage = Usage()
         self.pace = Pace()
+        self.lessons: Path | None = None
+        """Folder of a model that was taught to reply."""
         self._grammar: Grammar | None = None
 
     @classmethod
     def untuned(cls, model: str = "smollm2") -> LocalBackend:
         """The model as it is: no adapter, an untaught pointer; for `score_letters` and `complete`."""
         return cls(Reader(ReaderSettings(model=model, tuned_layers=0, layers=1)), f"untuned:{model}")
+
+    @classmethod
+    def taught(cls, folder: Path) -> LocalBackend:
+        """A model that was taught to reply (`malles distil`); for `complete`."""
+        from malles.llm.taught import read_taught_facts
+
+        model = str(read_taught_facts(folder)["settings"]["model"])
+        backend = cls.untuned(model)
+        backend.name, backend.lessons = f"taught:{folder.name}", folder
+        return backend
 
     def score(self, prompts: Sequence[ShelfPrompt]) -> list[Scored]:
         """Distributions by the pointer alone, without a skip."""
@@ -94,8 +107,13 @@ class LocalBackend:
 
     @cached_property
     def writer(self) -> tuple[Any, Any]:
-        """The full model without adapter, and its tokenizer."""
+        """The full model, without the reader's adapter, and its tokenizer."""
         from malles.llm.loading import load_model
+
+        if self.lessons is not None:
+            from malles.llm.taught import load_taught
+
+            return load_taught(self.lessons)
 
         model, tokenizer = load_model(self.reader.folder, layers=None, dtype=choose_dtype("auto"))
         return model.eval(), tokenizer

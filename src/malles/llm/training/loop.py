@@ -126,7 +126,7 @@ def train(
                 f"The loss of step {step + 1} is {parts['loss']}; lower llm.rate and llm.pointer_rate, or "
                 "look for features that are not finite."
             )
-        optimizer.step(_rate(pace))
+        optimizer.step(rate_at(pace))
         history.loss.append(parts["loss"])
         history.parts.append(parts)
         history.seconds = before + process_time() - began
@@ -243,7 +243,7 @@ def mean_loss(reader: Reader, examples: Examples, batch: int = 4) -> float:
     return total / max(len(known), 1)
 
 
-def _rate(pace: float) -> float:
+def rate_at(pace: float) -> float:
     """Rises over the first 5 %, then a half cosine down to zero."""
     if pace < 0.05:
         return max(pace / 0.05, 0.02)

@@ -1,0 +1,172 @@
+"""A discussion put into one call: teach a model what discussions decided, and say how often it agrees.
+
+    transcripts → lessons → taught and held out → adapter
+                                     held out → asked before and after: agreement, tokens, seconds
+
+Whoever is asked sees what the roles see together, and answers in one turn. Beside them stands a baseline that
+needs no model: the first option at its proposal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+
+from malles.discussion.case import Case, Decision, enforce_limits
+from malles.discussion.lessons import Lesson, agrees, read_lessons, split_lessons, write_example
+from malles.discussion.roles import ALONE
+from malles.discussion.rounds import DiscussionSettings, discuss
+from malles.errors import DataError
+from malles.evaluation.bootstrap import clusters_of, mean_interval
+from malles.llm.backend import Backend
+from malles.llm.backends.local import LocalBackend
+from malles.llm.taught import save_taught
+from malles.llm.training.replies import ReplySettings, teach_replies
+from malles.road import Tell
+
+LEAST_GROUPS = 2
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one way of deciding said of the held-out cases."""
+
+    decisions: list[Decision]
+    calls: int
+    tokens: int
+    seconds: float
+    """Of the processor; NaN where they were not measured."""
+    unreadable: int
+
+
+def distil(
+    transcripts: Sequence[Path],
+    folder: Path,
+    settings: ReplySettings,
+    *,
+    held: Sequence[Path] = (),
+    share: float = 0.25,
+    tell: Tell,
+) -> dict[str, Any]:
+    """Teach, ask before and after, and keep the adapter with its figures in `folder`.
+
+    Args:
+        transcripts: what is taught, and held out from if `held` is empty.
+        folder: of the adapter.
+        settings: which model, how long, how fast.
+        held: transcripts to ask about.
+        share: of the groups that are held out where `held` is empty.
+        tell: told how far it is.
+
+    Raises:
+        DataError: nothing to teach, or nothing to ask about.
+    """
+    tell("transcripts")
+    read = read_lessons(transcripts)
+    taught_on, lost, repeated = read.lessons, read.without_decision, read.repeated
+    if held:
+        last = read_lessons(held, known=taught_on)
+        kept, lost, repeated = last.lessons, lost + last.without_decision, repeated + last.repeated
+    else:
+        taught_on, kept = split_lessons(taught_on, share, settings.seed)
+    check_lessons(taught_on, kept)
+    cases = [lesson.case for lesson in kept]
+    before = ask(cases, LocalBackend.untuned(settings.model), "before", tell)
+    taught = teach_replies(
+        [write_example(lesson) for lesson in taught_on], settings,
+        lambda done, total, loss: tell(f"teaching, loss {loss:.2f}", done, total),
+    )  # fmt: skip
+    facts = {
+        "taught_on": len(taught_on), "held_out": len(kept), "without_a_decision": lost, "repeated": repeated,
+    }  # fmt: skip
+    save_taught(taught, folder, facts)
+    after = ask(cases, LocalBackend.taught(folder), "after", tell)
+    found = facts | {
+        "settings": asdict(settings), "teaching_seconds": taught.seconds, "examples_read": taught.examples,
+        "first_loss": taught.loss[0], "last_loss": taught.loss[-1], "too_long": taught.too_long,
+        "discussion": summary(kept, discussion_of(kept), settings.seed),
+        "proposal": summary(kept, proposals(cases), settings.seed),
+        "before": summary(kept, before, settings.seed),
+        "after": summary(kept, after, settings.seed),
+        "cases": [
+            {"case": lesson.case.id, "discussion": said(lesson.decision), "before": said(b), "after": said(a)}
+            for lesson, b, a in zip(kept, before.decisions, after.decisions, strict=True)
+        ],
+    }  # fmt: skip
+    (folder / "distillation.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def check_lessons(taught_on: Sequence[Lesson], kept: Sequence[Lesson]) -> None:
+    """Refuse to teach from nothing, or to report on nothing.
+
+    Raises:
+        DataError: there is no lesson of one kind.
+    """
+    for what, some in (("teach", taught_on), ("hold out", kept)):
+        if not some:
+            raise DataError(
+                f"the transcripts hold no discussion to {what} (those without a decision, and cases that "
+                "read the same as another, do not count); give transcripts of other orders."
+            )
+
+
+def said(decision: Decision) -> dict[str, Any]:
+    """A decision as JSON."""
+    return {"choice": decision.choice, "units": decision.units}
+
+
+def ask(cases: Sequence[Case], backend: Backend, what: str, tell: Tell, *, rounds: int = 1) -> Asked:
+    """The single role's decisions, in one turn or in several."""
+    began = process_time()
+    settings = DiscussionSettings(rounds=rounds, agree=rounds > 1)
+    calls: list[int] = []
+    talks = discuss(
+        cases, (ALONE,), backend, settings, listen=lambda e: calls.append(e.prompt_tokens + e.reply_tokens),
+        progress=lambda done, total: tell(f"asking, {what}", done, total),
+    )  # fmt: skip
+    return Asked(
+        [t.decision for t in talks], len(calls), sum(calls), process_time() - began,
+        sum(t.unreadable for t in talks),
+    )  # fmt: skip
+
+
+def discussion_of(lessons: Sequence[Lesson]) -> Asked:
+    """The teacher itself; its seconds are not in a transcript."""
+    calls, tokens = (sum(getattr(lesson, n) for lesson in lessons) for n in ("calls", "tokens"))
+    return Asked([lesson.decision for lesson in lessons], calls, tokens, float("nan"), 0)
+
+
+def proposals(cases: Sequence[Case]) -> Asked:
+    """The first option at its proposal, within the limits."""
+    first = [case.options[0] for case in cases]
+    made = [enforce_limits(case, o.id, o.suggested) for case, o in zip(cases, first, strict=True)]
+    return Asked(made, 0, 0, 0.0, 0)
+
+
+def summary(lessons: Sequence[Lesson], asked: Asked, seed: int) -> dict[str, Any]:
+    """Agreement with the discussion, and cost per case; intervals draw groups of cases."""
+    pairs = [(lesson.decision, made) for lesson, made in zip(lessons, asked.decisions, strict=True)]
+    names = sorted({lesson.group for lesson in lessons})
+    group = np.array([names.index(lesson.group) for lesson in lessons])
+    out: dict[str, Any] = {}
+    for name, values in (
+        ("same_decision", [agrees(*pair) for pair in pairs]),
+        ("same_option", [a.choice == b.choice for a, b in pairs]),
+    ):
+        value = np.array(values, float)
+        out[name] = float(value.mean())
+        if len(names) >= LEAST_GROUPS:
+            interval = mean_interval(value, clusters_of(group), np.random.default_rng(seed))
+            out[f"{name}_interval"] = [interval.low, interval.high]
+    n = len(lessons)
+    return out | {
+        "calls": asked.calls / n, "tokens": asked.tokens / n, "unreadable": asked.unreadable,
+        "processor_seconds": None if np.isnan(asked.seconds) else asked.seconds / n,
+    }  # fmt: skip
