@@ -11,7 +11,7 @@ import pytest
 from malles.choice.model import QuantityModel
 from malles.choice.quantity import pmf_mean, poisson_deviance
 from malles.errors import ModelError, OccasionError
-from malles.head.quantity import FittedQuantity, QuantitySettings, bin_of
+from malles.head.quantity import FittedQuantity, OtherWorld, QuantitySettings, bin_of
 from malles.profiles.quantity import CAP, chosen_only
 
 from .test_launch import drawn_choices
@@ -115,3 +115,43 @@ def test_bins_cut_where_they_say():
 def test_the_examples_in_the_docstrings_are_true():
     found = doctest.testmod(importlib.import_module("malles.head.quantity"), extraglobs={"np": np})
     assert found.attempted > 0 and found.failed == 0
+
+
+def in_another_world(data, step):
+    """Feature 0 of every alternative moved; units truly rise with it."""
+    features = data.features.copy()
+    features[..., 0] += np.float32(step)
+    return replace(data, features=features)
+
+
+def test_the_price_sign_holds_in_worlds_that_were_not_fitted():
+    """Units truly rise with the first feature; told that they must not, the head hardly does."""
+    data, _ = drawn_units()
+    rows, column = np.arange(len(data)), data.occasions.chosen
+
+    def rise(model):
+        before, after = (model.predict(d)[0][rows, column] for d in (data, in_another_world(data, 0.6)))
+        return float(np.mean(after / before - 1))
+
+    worlds = [OtherWorld(in_another_world(data, step), -1) for step in (0.4, 0.8)]
+    free = rise(SMALL.fit(data))
+    held = rise(replace(SMALL, price_sign=20.0).fit(data, worlds))
+    assert free > 0.1
+    assert held < 0.2 * free
+
+
+def test_worlds_change_nothing_without_a_price_sign(fitted):
+    data, _ = drawn_units()
+    again = SMALL.fit(data, [OtherWorld(in_another_world(data, 0.4), -1)])
+    for a, b in zip(fitted.members, again.members, strict=True):
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_a_price_sign_asks_for_worlds_with_the_same_purchases():
+    data, _ = drawn_units(0, 300)
+    strict = replace(SMALL, price_sign=1.0)
+    with pytest.raises(ModelError, match="got none"):
+        strict.fit(data)
+    with pytest.raises(ModelError, match="should hold the 300 purchases"):
+        strict.fit(data, [OtherWorld(data.take(np.arange(10)), -1)])

@@ -10,6 +10,7 @@ averaged over members. See `docs/method/quantity.md`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -34,6 +35,15 @@ _BLOCK = 16_384
 
 
 @dataclass(frozen=True)
+class OtherWorld:
+    """The same purchases at other prices, and which way economics lets units move there."""
+
+    data: ChoiceData
+    sign: int
+    """+1: units must not fall (cheaper); -1: must not rise (dearer)."""
+
+
+@dataclass(frozen=True)
 class QuantitySettings:
     """How the quantity head is fitted."""
 
@@ -45,12 +55,19 @@ class QuantitySettings:
     weight_decay: float = 0.003
     dropout: float = 0.1
     seed: int = 1
+    price_sign: float = 0.0
+    """Weight of the penalty on units that move the wrong way in another world; 0: none."""
 
-    def fit(self, data: ChoiceData) -> FittedQuantity:
+    def fit(self, data: ChoiceData, worlds: Sequence[OtherWorld] = ()) -> FittedQuantity:
         """Fit on the chosen alternatives of occasions with known units (capped at 20).
+
+        Args:
+            data: the purchases.
+            worlds: the same purchases at other prices; read with `price_sign` alone.
 
         Raises:
             OccasionError: no occasion has a chosen alternative with units.
+            ModelError: `price_sign` is set without worlds, or a world holds other purchases or features.
         """
         from malles.head.quantity_training import fit_member
 
@@ -69,8 +86,33 @@ class QuantitySettings:
         within /= within.sum(1, keepdims=True)
         seeds = np.random.default_rng(self.seed).integers(2**31, size=self.members)
         z = standardised(x, mean, scale)
-        members = tuple(fit_member(self, z, units, bins, int(seed)) for seed in seeds)
+        others = self._worlds(data, worlds, mean, scale) if self.price_sign else []
+        bin_mean = (within @ np.arange(1, CAP + 1)).astype(np.float32)
+        members = tuple(fit_member(self, z, units, bins, int(seed), others, bin_mean) for seed in seeds)
         return FittedQuantity(self, data.feature_names, data.context_names, mean, scale, within, members)
+
+    def _worlds(
+        self, data: ChoiceData, worlds: Sequence[OtherWorld], mean: ndarray, scale: ndarray
+    ) -> list[tuple[ndarray, int]]:
+        if not worlds:
+            raise ModelError(
+                f"price_sign = {self.price_sign} punishes wrong answers at other prices, got none; give "
+                "`fit` the purchases at a lower or higher price, or leave price_sign at 0."
+            )
+        rows, found = training_rows(data)[0], []
+        for world in worlds:
+            same = (world.data.feature_names, world.data.context_names) == (
+                data.feature_names, data.context_names,
+            )  # fmt: skip
+            there, x, _ = training_rows(world.data)
+            if not (same and np.array_equal(there, rows)):
+                raise ModelError(
+                    f"another world should hold the {len(rows)} purchases of the data with their "
+                    f"features, got {len(there)}; change nothing but prices and "
+                    "build its features anew."
+                )
+            found.append((standardised(x, mean, scale), world.sign))
+        return found
 
 
 @dataclass(frozen=True)

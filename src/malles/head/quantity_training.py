@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float32, Int64
 from numpy import ndarray
 
 from malles.errors import MissingExtra
 from malles.head.quantity import BIN_START, QuantitySettings
+from malles.profiles.quantity import CAP
+
+LOG_CAP = float(np.log(CAP))
 
 
 def fit_member(
@@ -16,10 +21,15 @@ def fit_member(
     units: Int64[ndarray, " row"],
     bins: Int64[ndarray, " row"],
     seed: int,
+    worlds: Sequence[tuple[Float32[ndarray, "row input"], int]],
+    bin_mean: Float32[ndarray, " bin"],
 ) -> dict[str, ndarray]:
     """Minimise Poisson loss of the mean head plus log-loss of the bins, by AdamW with a cosine rate.
 
     loss = mean of (m1 - u log m1) - mean of log p[bin of u]
+           + price_sign x mean of max(0, sign (log mean - log mean'))    one other world a batch, in turn
+
+    mean' is the forecast in the other world; one row's penalty counts up to 1.
     """
     try:
         import torch
@@ -45,6 +55,14 @@ def fit_member(
     batches = len(z) // batch
     total, at = settings.epochs * batches, 0
     keep = 1 - settings.dropout
+    others = [(torch.from_numpy(then), sign) for then, sign in worlds] if settings.price_sign else []
+    average = torch.from_numpy(bin_mean)
+
+    def log_forecast(x: torch.Tensor) -> torch.Tensor:
+        h = torch.relu(torch.relu(x @ w["first"] + w["first_bias"]) @ w["second"] + w["second_bias"])
+        out = h @ w["last"] + x @ w["skip"] + w["last_bias"]
+        return (out[:, 0].clamp(0, LOG_CAP).exp() + out[:, 1:].softmax(1) @ average).log()
+
     for _ in range(settings.epochs):
         order = torch.from_numpy(rng.permutation(len(z)))
         for b in range(batches):
@@ -58,6 +76,10 @@ def fit_member(
             log_mean = out[:, 0].clamp(-4, 4)
             loss = (log_mean.exp() - u[rows] * log_mean).mean()
             loss = loss + torch.nn.functional.cross_entropy(out[:, 1:], k[rows])
+            if others:
+                there, sign = others[at % len(others)]
+                wrong = sign * (log_forecast(x) - log_forecast(there[rows]))
+                loss = loss + settings.price_sign * wrong.clamp(0, 1).mean()
             for part in optimiser.param_groups:
                 part["lr"] = settings.rate * 0.5 * (1 + np.cos(np.pi * at / total))
             optimiser.zero_grad()
