@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from malles.discussion.roles import ROLES
+from malles.discussion.rounds import discuss
 from malles.discussion.transcript import replay
 from malles.errors import ConfigError
 from malles.llm.backends.scripted import ScriptedBackend
@@ -80,6 +82,37 @@ def test_the_talk_may_only_move_within_its_bounds(tmp_path):
     assert found["talk"]["roles"] == ["manufacturer", "service", "dealer"]
     assert replay(tmp_path / "kept" / "transcript.jsonl")[0][0].decision.units == line["ordered"]
     assert "jam," in (tmp_path / "kept" / "orders.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("product", "said", "ordered"),
+    [
+        ("walk_away = 1.9\n", 40, {0}),  # a unit costs 2
+        ("minimum = 40\nstock = 36\n", 1, {0}),  # nothing is needed, and 40 lie far beyond the room
+        ("minimum = 30\n", 1, {30}),  # about 36 are planned: fewer than the minimum cannot be had
+    ],
+)
+def test_hard_limits_hold_with_and_without_a_talk(tmp_path, product, said, ordered):
+    """Four weeks of 9 jams are to be covered; whatever is said, and if nobody is asked."""
+    order = load_order(written(tmp_path, "[order]\nname = 'o'\nweeks = 4\n" + JAM + product))
+    items, plan = plan_file(order)
+    reply = json.dumps({"claim": "it sells", "evidence": [], "choice": "A", "units": said})
+    talks = discuss(
+        build_cases(order, items, plan), list(ROLES.values()), ScriptedBackend(write=lambda c: reply)
+    )
+    found = {x[0].ordered for x in (settle_order(order, items, plan, t) for t in (None, talks))}
+    assert found <= ordered | {u for u in (plan.orders[0].units,) if u >= 30}
+    assert settle_order(order, items, plan, talks)[0].ordered in ordered
+
+
+def test_a_dear_tier_is_left_and_a_bearable_one_taken(tmp_path):
+    """At most 1.60 is paid, which holds from 24 units on: 24 or more are ordered, or nothing."""
+    text = JAM.replace("[[0, 2.0]]", "[[0, 2.0], [24, 1.5]]") + "walk_away = 1.6\n"
+    for stock, some in ((0, True), (60, False)):
+        items, plan = plan_file(load_order(written(tmp_path, text + f"stock = {stock}\n")))
+        assert items[0].smallest_order() == 24
+        assert (plan.orders[0].units >= 24) is some
+        assert some or plan.orders[0].units == 0
 
 
 def test_what_the_talks_ask_for_together_is_fitted_into_the_budget(tmp_path):

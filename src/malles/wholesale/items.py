@@ -42,6 +42,22 @@ class Item:
     pack: int = 1
     space: float = 0.0
     """Shelf or truck per unit."""
+    walk_away: float = float("inf")
+    """A unit cost above it is never paid."""
+
+    def smallest_order(self) -> int | None:
+        """Fewest units that can be ordered if any are, in whole packs; None if no order is feasible.
+
+        >>> tiers = (Tier(0, 2.0), Tier(10, 1.5))
+        >>> jam = Item("jam", Demand(np.array([0.0, 0.5, 0.5])), 3.0, tiers, least=3, pack=4, walk_away=1.6)
+        >>> jam.smallest_order()  # from 10 units on the cost is bearable: three packs
+        12
+        """
+        bearable = [t.least for t in self.tiers if t.cost <= self.walk_away]
+        if not bearable:
+            return None
+        units = -(-max(self.least, min(bearable), 1) // self.pack) * self.pack
+        return units if self.most is None or units <= self.most else None
 
 
 def menu_of(item: Item, most: int | None = None) -> tuple[ndarray, ndarray, ndarray]:
@@ -72,7 +88,9 @@ def menu_of(item: Item, most: int | None = None) -> tuple[ndarray, ndarray, ndar
         thin = np.unique(np.linspace(0, len(units) - 1, most).astype(int))
         at = np.searchsorted(units, [b for b in breaks if b <= units[-1]])
         units = units[np.unique(np.concatenate([thin, at]))]
-    return units, *worth_of(item, units)
+    cost, profit = worth_of(item, units)
+    kept = (units == 0) | (cost <= item.walk_away)
+    return units[kept], cost[kept], profit[kept]
 
 
 def worth_of(item: Item, units: ndarray) -> tuple[ndarray, ndarray]:

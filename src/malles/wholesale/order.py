@@ -159,6 +159,7 @@ def build_item(product: ProductTable, weeks: float) -> Item:
         product.name, demand_of(product, weeks), product.price, tuple(Tier(at, c) for at, c in product.cost),
         stock=product.stock, salvage=product.salvage, least=product.minimum, most=product.available,
         pack=product.pack, space=product.space,
+        walk_away=float("inf") if product.walk_away is None else product.walk_away,
     )  # fmt: skip
 
 

@@ -55,14 +55,18 @@ def build_cases(
     for product, item, planned in zip(order.product, items, plan.orders, strict=True):
         proposal = planned.units
         room = order.talk.move * max(proposal, product.pack)
-        low = max(int(proposal - room), product.minimum if proposal else 0)
         high = int(proposal + room)
         if product.available is not None:
             high = min(high, product.available)
-        cost = planned.cost
+        smallest = item.smallest_order()
+        if smallest is None or smallest > high:  # no order is feasible within the room around the plan
+            low = high = 0
+        else:
+            low = max(int(proposal - room), smallest)
+        cost = planned.cost if proposal else cost_at(item, smallest or 0)
         option = Option(
             TAKE, product.name, cost=cost, suggested=proposal, low=min(low, high), high=high,
-            pack=product.pack, reservation=float("inf") if product.walk_away is None else product.walk_away,
+            pack=product.pack, reservation=item.walk_away,
         )  # fmt: skip
         budget = float("inf") if order.order.budget is None else order.order.budget
         question = f"How many units of {product.name} should the dealer order?"
