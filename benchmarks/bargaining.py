@@ -38,7 +38,7 @@ from malles.wholesale.bargaining.audits import (
 from malles.wholesale.bargaining.division import enumerate_divisions
 from malles.wholesale.bargaining.division_features import build_agreement_table, build_points_table
 from malles.wholesale.bargaining.division_play import DIVIDING, divide
-from malles.wholesale.bargaining.features import LISTED, build_table, prices_said
+from malles.wholesale.bargaining.features import LISTED, STANDING, add_path, build_table, prices_said
 from malles.wholesale.bargaining.human import fit_concessions
 from malles.wholesale.bargaining.limits import draw_sides, fit_limits, has_room
 from malles.wholesale.bargaining.models import (
@@ -89,9 +89,9 @@ class Bench:
         fine = np.array([is_plausible(d) for d in valid])
         found: Json = {"training deals": len(train), "validation deals": len(valid)}
         for name, most in CUTS.items():
-            table, _ = build_table(train, most)
-            held, cuts = build_table(valid, most)
-            model = fit_share(table, y, self.seed)
+            table, held = (add_path(t, ds, c) for ds in (train, valid) for t, c in [build_table(ds, most)])
+            cuts = build_table(valid, most)[1]
+            model = fit_share(table, y, self.seed, linear=STANDING)
             rule = fit_median_rule(table.numbers[:, 0], y)(held)
             error, other = (np.abs(p - truth) for p in (model.predict(held), rule))
             found[name] = {
@@ -125,20 +125,23 @@ class Bench:
         rows = []
         for dialogues in (self.train, self.valid):
             table, cuts = build_table(dialogues)
+            table = add_path(table, dialogues, cuts)
             later = [prices_said(c.later, d.subject.list_price) for d, c in zip(dialogues, cuts, strict=True)]
             kept = np.array([bool(s) for s in later])
             buyer = np.array([s[0].role == "buyer" for s in later if s])
             share = np.array([s[0].share for s in later if s])
             rows.append((table.select(kept).with_number(buyer.astype(float)), buyer, share))
         (table, buyer, share), (held, held_buyer, truth) = rows
-        model = fit_share(table, share, self.seed)
+        by = table.numbers.shape[1] - 1
+        model = fit_share(table, share, self.seed, linear=STANDING, by=by)
         rule = np.zeros(len(truth))
         for side in (True, False):
             fitted = fit_median_rule(table.numbers[buyer == side, 0], share[buyer == side])
             rule[held_buyer == side] = fitted(held.select(held_buyer == side))
         error, other = (np.abs(p - truth) for p in (model.predict(held), rule))
         return {
-            "chosen": model.name, "training": len(share), "validation": len(truth),
+            "chosen": model.name, "cross-validated error": rounded(model.errors),
+            "training": len(share), "validation": len(truth),
             "model": self.mean(error), "median by side and target": self.mean(other),
             "model - rule": self.mean(error - other),
         }  # fmt: skip

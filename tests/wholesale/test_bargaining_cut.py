@@ -15,7 +15,17 @@ from malles.wholesale.bargaining.cut import (
     numbers_in_words,
     prices_in,
 )
-from malles.wholesale.bargaining.features import NAMES, build_table, features_of, prices_said, words_of
+from malles.wholesale.bargaining.features import (
+    NAMES,
+    PATH,
+    STANDING,
+    add_path,
+    build_table,
+    features_of,
+    path_of,
+    prices_said,
+    words_of,
+)
 from wholesale.haggles import haggle
 
 
@@ -100,6 +110,26 @@ def test_features_by_hand():
     assert row["seller concession"] == pytest.approx(-0.1)
     assert row["buyer proposed first"] == row["seller left the list price"] == row["bike"] == 1
     assert [s.share for s in prices_said(turns, 100)] == [0.6, 1.0, 0.7, 0.9]
+
+
+def test_where_both_sides_stand_by_hand():
+    """Target 70: at 79 the buyer gave .3 of the way, at 85 the seller half; 128 is a typing error."""
+    turns = [
+        Turn("buyer", "message", "60?"), Turn("seller", "message", "85"), Turn("buyer", "message", "79"),
+        Turn("seller", "message", "128"), Turn("buyer", "message", "7900"),
+    ]  # fmt: skip
+    listing = Listing(100, 70, 100, "bike", "", "")
+    row = dict(zip(PATH, path_of(listing, turns), strict=True))
+    assert row["buyer's last price"] == 0.79
+    assert row["seller's last price"] == 0.85
+    assert row["buyer gave"] == pytest.approx(0.3)
+    assert row["seller gave"] == pytest.approx(0.5)
+    assert row["both named"] == row["buyer named last"] == row["seller left the list price, plausibly"] == 1
+    assert not path_of(listing, []).any()
+    dialogue = haggle("60?", "85", "79", "no", "hm", "ok", "fine", "80", price=80.0)
+    table, cuts = build_table([dialogue])
+    longer = add_path(table, [dialogue], cuts)
+    assert [longer.numbers[0, k] for k in STANDING] == pytest.approx([0.7, 1, 1, 1, 0.79, 0.85])
 
 
 def test_years_miles_and_far_numbers_are_no_prices():

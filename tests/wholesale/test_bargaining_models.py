@@ -50,6 +50,52 @@ def test_a_known_share_is_recovered_though_prices_are_mistyped():
     assert min(model.errors.values()) == model.errors[model.name]
 
 
+def prices_after_a_known_rule(count: int, seed: int) -> tuple[Table, np.ndarray]:
+    """A buyer goes .3 of the way to the seller's last price, a seller half of the way to the buyer's."""
+    rng = np.random.default_rng(seed)
+    buyer, seller = rng.uniform(0.5, 0.8, count), rng.uniform(0.85, 1.0, count)
+    names = np.arange(count) % 2 == 0  # the buyer names the next price
+    target = rng.choice([0.5, 0.7, 0.9], count)
+    table = Table(
+        np.column_stack([target, buyer, seller, names]), (("",) * count,), tuple(map(str, range(count)))
+    )
+    return table, np.where(names, 0.7 * buyer + 0.3 * seller, 0.5 * buyer + 0.5 * seller)
+
+
+def test_a_known_rule_of_concession_is_recovered_though_prices_are_mistyped():
+    """From .6 and .9 the buyer names .6 + .3 · .3 = .69, the seller .9 − .5 · .3 = .75."""
+    table, share = prices_after_a_known_rule(200, 1)
+    wrong = share.copy()
+    wrong[::20] *= 10  # a tenth of the buyer's prices
+    model = fit_share(table, wrong, seed=1, linear=(0, 1, 2), by=3)
+    assert model.name == "median regression"
+    asked = Table(np.array([[0.7, 0.6, 0.9, 1.0], [0.5, 0.6, 0.9, 0.0]]), (("", ""),), ("x", "y"))
+    assert model.predict(asked) == pytest.approx([0.69, 0.75], abs=1e-6)
+    fresh, truth = prices_after_a_known_rule(100, 2)
+    assert model.predict(fresh) == pytest.approx(truth, abs=1e-6)
+
+
+def test_a_side_that_never_named_a_price_gets_the_rule_of_all():
+    table, share = prices_after_a_known_rule(100, 3)
+    buyers = table.select(table.numbers[:, 3] > 0.5)
+    model = fit_share(buyers, share[::2], seed=1, linear=(1, 2), by=3)
+    asked = Table(np.array([[0.7, 0.6, 0.9, 0.0]]), (("",),), ("x",))
+    assert model.predict(asked) == pytest.approx([0.69], abs=1e-6)
+
+
+def test_trees_find_what_the_median_of_each_target_leaves():
+    """Eight targets with medians in no order, and .1 more in a quarter of the rows: the rule leaves .025."""
+    rng = np.random.default_rng(8)
+    target, left = rng.choice(np.arange(1, 9) / 10, 600), rng.random(600) < 0.25
+    level = np.array([0.5, 0.9, 0.6, 0.95, 0.45, 0.8, 0.55, 0.7])
+    share = level[np.round(target * 10).astype(int) - 1] + 0.1 * left + rng.normal(0, 0.002, 600)
+    table = Table(np.column_stack([target, left]), (("",) * 600,), tuple(map(str, range(600))))
+    model = fit_share(table, share, seed=1)
+    assert model.name == "boosted on the rest of the median rule"
+    assert model.errors["median rule"] == pytest.approx(0.1 * left.mean(), abs=0.003)
+    assert np.abs(model.predict(table) - share).mean() < 0.01
+
+
 def test_words_tell_a_deal_and_noise_does_not():
     table, sorry = rows(200, 3, words=True)
     model = fit_chance(table, sorry, seed=1)

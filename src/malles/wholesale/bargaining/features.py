@@ -16,6 +16,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from malles.data.dialogues import Dialogue, Listing, Turn
+from malles.data.sources.craigslist_bargain import PLAUSIBLE
 from malles.wholesale.bargaining.cut import Cut, cut_dialogue, prices_in
 from malles.wholesale.bargaining.table import Table
 
@@ -41,6 +42,20 @@ NAMES = (
     "buyer proposed first",
 )
 """Columns of `features_of`."""
+PATH = (
+    "buyer named",
+    "seller named",
+    "both named",
+    "buyer's last price",
+    "seller's last price",
+    "seller left the list price, plausibly",
+    "buyer named last",
+    "buyer gave",
+    "seller gave",
+)
+"""Columns of `path_of`."""
+STANDING = (0, *range(len(NAMES), len(NAMES) + 5))
+"""Columns of a table with a path that a regression reads: target, who named a price, last prices."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +116,39 @@ def features_of(subject: Listing, turns: Sequence[Turn]) -> Float[ndarray, " fea
     )
 
 
+def path_of(subject: Listing, turns: Sequence[Turn]) -> Float[ndarray, " feature"]:
+    """The columns `PATH`: where both sides stand, numbers outside `PLAUSIBLE` left out as typing errors.
+
+        part given up: (price − target) / (1 − target) by the buyer, (1 − price) / (1 − target) by the seller
+
+    A side that named no price has price 0 beside its zero column "named", and gave nothing.
+
+    >>> listing = Listing(100.0, 60.0, 100.0, "bike", "Bike", "s")
+    >>> said = [Turn("buyer", "message", "70?"), Turn("seller", "message", "90, or 140 with the helmet")]
+    >>> [round(float(x), 2) for x in path_of(listing, said)]
+    [1.0, 0.0, 0.0, 0.7, 0.0, 0.0, 1.0, 0.25, 0.0]
+    """
+    target = subject.buyer_target / subject.list_price
+    low, high = PLAUSIBLE
+    said = [s for s in prices_said(turns, subject.list_price) if low <= s.share <= high]
+    buyer = [s.share for s in said if s.role == "buyer"]
+    seller = [s.share for s in said if s.role == "seller"]
+    way = max(1 - target, 0.01)
+    gave = (buyer[-1] - target if buyer else 0.0) / way, (1 - seller[-1] if seller else 0.0) / way
+    return np.array(
+        [
+            float(bool(buyer)),
+            float(bool(seller)),
+            float(bool(buyer and seller)),
+            buyer[-1] if buyer else 0.0,
+            seller[-1] if seller else 0.0,
+            float(any(x < LISTED for x in seller)),
+            float(bool(said) and said[-1].role == "buyer"),
+            *np.clip(gave, -1.5, 1.5),
+        ]
+    )
+
+
 def words_of(turns: Sequence[Turn], role: str | None = None) -> str:
     """What a side said (None = both), numbers masked: their digits must not tell the price.
 
@@ -127,3 +175,16 @@ def build_table(dialogues: Sequence[Dialogue[Listing]], most: int | None = None)
         tuple(d.subject.scenario for d in dialogues),
     )
     return table, cuts
+
+
+def add_path(table: Table, dialogues: Sequence[Dialogue[Listing]], cuts: Sequence[Cut]) -> Table:
+    """The table of `build_table` with the columns `PATH` behind its own.
+
+    Args:
+        table: one row per dialogue.
+        dialogues: over listings.
+        cuts: of the same dialogues.
+    """
+    for column in np.array([path_of(d.subject, c.said) for d, c in zip(dialogues, cuts, strict=True)]).T:
+        table = table.with_number(column)
+    return table

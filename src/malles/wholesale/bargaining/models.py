@@ -1,6 +1,7 @@
 """Models of how a negotiation ends, chosen by cross-validation among few candidates.
 
-shares (agreed price, next offer)   median per target ratio · ridge on numbers and words · boosted trees
+shares (agreed price, next offer)   median per target ratio · ridge on numbers and words · boosted trees, also
+                                    on what the median leaves · median regression on targets and last prices
 chances (deal, agreement)           base rate · logistic on numbers and words · boosted trees
 
 Agreed prices hold typing errors (31 times the list price): trees minimise absolute errors, targets are
@@ -9,7 +10,7 @@ clipped to `PLAUSIBLE`, and candidates are compared by absolute error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,22 +46,34 @@ class FittedModel:
         return np.asarray(self._predict(table), float)
 
 
-def fit_share(table: Table, share: Float[ndarray, " row"], seed: int) -> FittedModel:
+def fit_share(
+    table: Table,
+    share: Float[ndarray, " row"],
+    seed: int,
+    *,
+    linear: Sequence[int] = (0,),
+    by: int | None = None,
+) -> FittedModel:
     """A model of a share of the list price, by mean absolute error.
 
     Args:
         table: training rows; column 0 is the buyer's target as a share of the list price.
         share: what is to be predicted; clipped to `PLAUSIBLE`.
         seed: of folds and bootstrap samples.
+        linear: columns of the median regression.
+        by: column of 0 and 1 (who names the price) by which medians and regressions are fitted apart.
 
     Raises:
         DataError: too few rows. MissingExtra: scikit-learn is not installed.
     """
     target = np.clip(share, *PLAUSIBLE)
+    rule = _apart(lambda t, y, s: fit_median_rule(t.numbers[:, 0], y), by)
     candidates: dict[str, Fit] = {
-        "median rule": lambda t, y, s: fit_median_rule(t.numbers[:, 0], y),
+        "median rule": rule,
         **{f"ridge {a:g}": _ridge(a) for a in (10.0, 30.0, 100.0)},
         "boosted": _boosted("absolute_error"),
+        "boosted on the rest of the median rule": _on_the_rest(rule, _boosted("absolute_error")),
+        "median regression": _apart(_median_regression(linear), by),
     }
     return _choose(table, target, candidates, lambda y, p: np.abs(y - p), seed)
 
@@ -147,6 +160,58 @@ def _choose(
 
 def _constant(value: float) -> Predict:
     return lambda t: np.full(len(t), value)
+
+
+def _apart(fit: Fit, by: int | None) -> Fit:
+    """The same fit for the rows with 0 and with 1 in a column; a value without rows gets the fit of all."""
+    if by is None:
+        return fit
+
+    def fit_apart(table: Table, target: ndarray, seed: int) -> Predict:
+        side = table.numbers[:, by] > 0.5
+        parts = [fit(table.select(s), target[s], seed) if s.any() else None for s in (~side, side)]
+        everyone = fit(table, target, seed) if None in parts else None
+
+        def predict(t: Table) -> ndarray:
+            found = np.zeros(len(t))
+            for value, part in enumerate(parts):
+                asked = (t.numbers[:, by] > 0.5) == bool(value)
+                use = part or everyone
+                if asked.any() and use is not None:
+                    found[asked] = use(t.select(asked))
+            return found
+
+        return predict
+
+    return fit_apart
+
+
+def _on_the_rest(first: Fit, then: Fit) -> Fit:
+    """What a first fit leaves is fitted by a second; predictions add up."""
+
+    def fit(table: Table, target: ndarray, seed: int) -> Predict:
+        base = first(table, target, seed)
+        rest = then(table, target - base(table), seed)
+        return lambda t: base(t) + rest(t)
+
+    return fit
+
+
+def _median_regression(columns: Sequence[int]) -> Fit:
+    """A share a + b · columns with the least sum of absolute errors (Koenker & Bassett 1978)."""
+    at = list(columns)
+
+    def fit(table: Table, target: ndarray, seed: int) -> Predict:
+        try:
+            from sklearn.linear_model import QuantileRegressor
+        except ImportError as error:
+            raise MissingExtra("models of bargaining", "scikit-learn", "text") from error
+        del seed
+        model = QuantileRegressor(quantile=0.5, alpha=0.0, solver="highs")
+        model.fit(table.numbers[:, at], target)
+        return lambda t: np.asarray(model.predict(t.numbers[:, at]))
+
+    return fit
 
 
 def _ridge(alpha: float) -> Fit:
