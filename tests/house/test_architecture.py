@@ -43,7 +43,7 @@ FLOORS = """
 ORDER = {room: floor for floor, line in enumerate(FLOORS.split("\n")) for room in line.split()}
 """Rooms on one line live on one floor and may know each other."""
 EVERYBODY = {"vocabulary", "errors", "config", "arrays"}
-PURE = {"choice", "population", "calibration", "evaluation", "scenarios"}
+PURE = {"choice", "population", "calibration", "evaluation", "scenarios", "rules"}
 IMPURE = {
     *("torch", "pandas", "duckdb", "pyarrow", "typer", "rich", "socket", "ssl", "urllib", "http", "requests"),
     *(
