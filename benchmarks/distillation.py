@@ -6,10 +6,11 @@ The teacher is the discussion of `malles negotiate` (three roles, up to four rou
 talks over `--teach` reseller cases of the 16 training weeks and `--orders` products of generated orders; what
 it decided is what the model learns to say at once. Asked about are `--held` reseller cases of the test weeks
 and a third as many products of other orders: the untuned model alone, in one call; the taught model; and the
-first option at its proposal, without a model. Files in runs/distillation:
+first option at its proposal, without a model. `--real N` also teaches a model what was really ordered, on up to
+N reseller cases of the training weeks, and asks it about `--asked` cases. Files in runs/distillation:
 
     talks-SET-BLOCK.jsonl   transcripts of the teacher, kept between calls
-    taught/                 the adapter, and every decision
+    taught/, real/          the adapters; every decision of the first
     report.json             what is printed
 """
 
@@ -21,6 +22,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +31,22 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from lockstep import generated_order
 
-from malles.discussion.case import Case, Decision
-from malles.discussion.lessons import agrees
+from malles.discussion.case import Case, Decision, enforce_limits
+from malles.discussion.lessons import Lesson, agrees, write_example
 from malles.discussion.roles import ROLES
 from malles.discussion.rounds import DiscussionSettings, discuss
 from malles.discussion.transcript import Transcript
 from malles.evaluation.bootstrap import mean_interval
 from malles.llm.backends.local import LocalBackend
-from malles.llm.training.replies import ReplySettings
-from malles.stages.distil import distil, proposals
+from malles.llm.taught import save_taught
+from malles.llm.training.replies import ReplySettings, teach_replies
+from malles.stages.distil import ask, distil, proposals
 from malles.wholesale.resellers.cases import pick_cases
 from malles.wholesale.resellers.evidence import Evidence
 from malles.wholesale.resellers.methods import Ranked, fit_boosted, rank_frequency
 from malles.wholesale.resellers.records import ResellerRecords, load_reseller_records
+from malles.wholesale.resellers.scores import case_terms, score_methods
+from malles.wholesale.resellers.talk import apply_decisions
 from malles.wholesale.talk import build_cases, plan_file
 
 OUT = Path("runs/distillation")
@@ -112,6 +117,8 @@ def main() -> None:
     parser.add_argument("--teach", type=int, default=240)
     parser.add_argument("--orders", type=int, default=96)
     parser.add_argument("--held", type=int, default=60)
+    parser.add_argument("--real", type=int, default=320)
+    parser.add_argument("--asked", type=int, default=150)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=25.0, help="processor-minutes of teaching at most")
     parser.add_argument("--seed", type=int, default=1)
@@ -139,8 +146,58 @@ def main() -> None:
     found["discussion"]["processor_seconds"] = sum(seconds) / sum(len(sets[n]) for n in HELD)
     found["sets"] = {n: by_set(found["cases"], sets[n], asked.seed) for n in HELD}
     found["worth"] = worth(found["cases"], sets["held"], records.test, asked.seed)
+    if asked.real:
+        found["real"] = learn_orders(records, asked.real, asked.asked, settings)
     (OUT / "report.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({k: v for k, v in found.items() if k != "cases"}, indent=1))
+
+
+def ordered_lessons(records: ResellerRecords, count: int, seed: int) -> list[Lesson]:
+    """Training cases of which an option was ordered: one of those, and its units within the limits."""
+    lessons, rng = [], np.random.default_rng([seed, 41])
+    for case in reseller_cases(records, len(records.teaching), seed, teaching=True):
+        rows = np.array(case.about["row"])
+        bought = np.flatnonzero(records.train.ordered[rows])
+        if len(bought) and len(lessons) < count:
+            at = int(rng.choice(bought))
+            units = int(records.train.units[rows[at]])
+            decision = enforce_limits(case, case.options[at].id, units)
+            lessons.append(Lesson(case, decision, True, 0, 0, case.id.partition("/")[0]))
+    return lessons
+
+
+def learn_orders(
+    records: ResellerRecords, count: int, held: int, settings: ReplySettings
+) -> dict[str, object]:
+    """A model that is taught what was ordered, beside the ranking and the shop's median on the same cases."""
+    lessons = ordered_lessons(records, count, settings.seed)
+    taught = teach_replies([write_example(lesson) for lesson in lessons], settings, tell_steps)
+    shutil.rmtree(OUT / "real", ignore_errors=True)
+    save_taught(taught, OUT / "real", {"taught_on": len(lessons)})
+    cases = reseller_cases(records, held, settings.seed, teaching=False)
+    made = ask(cases, LocalBackend.taught(OUT / "real"), "taught by orders", tell)
+    ranked = Ranked(
+        fit_boosted(records.train, settings.seed).rank(records.test).score, rank_frequency(records.test).units
+    )
+    spoken = apply_decisions(ranked, ranked.units, cases, made.decisions)
+    numbers = [int(records.test.case[case.about["row"][0]]) for case in cases]
+    terms = {
+        name: case_terms(records.test, r, len(records.testing))[numbers]
+        for name, r in (("no talk", ranked), ("taught by orders", spoken))
+    }
+    customer = np.array([records.testing[i].customer for i in numbers])
+    scored = score_methods(terms, customer, "no talk", np.random.default_rng(settings.seed))
+    return {
+        "taught_on": len(lessons), "asked": len(cases), "seconds": taught.seconds,
+        "chosen": "".join(d.choice or "-" for d in made.decisions), "unreadable": made.unreadable,
+        "tokens": made.tokens / len(cases), "processor_seconds": made.seconds / len(cases),
+        "scores": {name: asdict(s) for name, s in scored.items()},
+    }  # fmt: skip
+
+
+def tell_steps(done: int, total: int, loss: float) -> None:
+    """How far teaching is."""
+    tell(f"teaching what was ordered, loss {loss:.2f}", done, total)
 
 
 def tell(title: str, done: float | None = None, total: float | None = None) -> None:
