@@ -6,8 +6,8 @@ The teacher is the discussion of `malles negotiate` (three roles, up to four rou
 talks over `--teach` reseller cases of the 16 training weeks and `--orders` products of generated orders; what
 it decided is what the model learns to say at once. Asked about are `--held` reseller cases of the test weeks
 and a third as many products of other orders: the untuned model alone, in one call; the taught model; and the
-first option at its proposal, without a model. `--real N` also teaches a model what was really ordered, on up to
-N reseller cases of the training weeks, and asks it about `--asked` cases. Files in runs/distillation:
+first option at its proposal, without a model. `--real N` also teaches a model what was really ordered, on at
+most N reseller cases of the training weeks, and asks it about `--asked` cases. Files in runs/distillation:
 
     talks-SET-BLOCK.jsonl   transcripts of the teacher, kept between calls
     taught/, real/          the adapters; every decision of the first
