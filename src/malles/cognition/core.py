@@ -46,9 +46,23 @@ class FittedCognitiveCore:
 
     def predict(self, data: ChoiceData) -> Float[ndarray, "occasion alternative"]:
         """Choice probabilities: rows sum to one, unavailable columns are exactly 0."""
+        return self.blend(data, *self.compete(data))
+
+    def compete(
+        self, data: ChoiceData
+    ) -> tuple[Float[ndarray, "occasion production"], Float[ndarray, "occasion production alternative"]]:
+        """(Chance that each production fires, what it would take)."""
         require_features(data, ("popularity",), self.name)
         match, proposal = propose(data, activation_of(data, self.minds.decay), self.minds)
-        share = fire(match, self._utilities(data), self.constant, self.slope)
+        return fire(match, self._utilities(data), self.constant, self.slope), proposal
+
+    def blend(
+        self,
+        data: ChoiceData,
+        share: Float[ndarray, "occasion production"],
+        proposal: Float[ndarray, "occasion production alternative"],
+    ) -> Float[ndarray, "occasion alternative"]:
+        """Choice probabilities of productions that fire with these chances."""
         weight = np.einsum("nr,nrj->nj", share, proposal)
         return with_special(data.occasions, weight, self.outside_share, self.other_share)
 
@@ -58,9 +72,8 @@ class FittedCognitiveCore:
         Returns:
             (rule in words, chance that it fires, column that it would take first).
         """
-        one = data.take(np.array([row]))
-        match, proposal = propose(one, activation_of(one, self.minds.decay), self.minds)
-        share = fire(match, self._utilities(one), self.constant, self.slope)[0]
+        shares, proposal = self.compete(data.take(np.array([row])))
+        share = shares[0]
         order = np.argsort(-share, kind="stable")[:most]
         return [
             (WORDS[PRODUCTIONS[r]], float(share[r]), int(proposal[0, r].argmax()))
