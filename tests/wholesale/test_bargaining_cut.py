@@ -132,6 +132,13 @@ def test_where_both_sides_stand_by_hand():
     assert [longer.numbers[0, k] for k in STANDING] == pytest.approx([0.7, 1, 1, 1, 0.79, 0.85])
 
 
+def test_a_listing_stays_in_one_fold_whatever_the_target():
+    one, two = haggle("hi", "hey", target=70.0, case="a"), haggle("hi", "hey", target=50.0, case="b")
+    other = haggle("hi", "hey", listed=120.0, case="c")
+    group = build_table([one, two, other])[0].group
+    assert group[0] == group[1] != group[2]
+
+
 def test_years_miles_and_far_numbers_are_no_prices():
     assert prices_in("2012 model, 90k miles, 5000, 3 beds, 45%", 5200.0) == [2012.0, 5000.0]
     assert prices_in("it is 80 months old and 20 cheap", 100.0) == []

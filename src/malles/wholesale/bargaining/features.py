@@ -162,6 +162,8 @@ def words_of(turns: Sequence[Turn], role: str | None = None) -> str:
 def build_table(dialogues: Sequence[Dialogue[Listing]], most: int | None = None) -> tuple[Table, list[Cut]]:
     """Features of cut dialogues, one row each, with the cuts they were made from.
 
+    Rows of one listing are one group: scenarios that differ in the target alone share what the listing tells.
+
     Args:
         dialogues: over listings.
         most: messages kept at most; None = half of them.
@@ -172,7 +174,7 @@ def build_table(dialogues: Sequence[Dialogue[Listing]], most: int | None = None)
             len(cuts), len(NAMES)
         ),
         tuple(tuple(words_of(c.said, role) for c in cuts) for role in ("buyer", "seller")),
-        tuple(d.subject.scenario for d in dialogues),
+        tuple(f"{d.subject.title} at {d.subject.list_price:g}" for d in dialogues),
     )
     return table, cuts
 
