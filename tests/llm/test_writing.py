@@ -17,6 +17,7 @@ from malles.discussion.turn import CLAIM, WORDS  # noqa: E402
 from malles.errors import ModelError  # noqa: E402
 from malles.llm.backend import Message  # noqa: E402
 from malles.llm.backends.local import LocalBackend  # noqa: E402
+from malles.llm.beginnings import Beginnings, chat_tokens, repeated_tokens  # noqa: E402
 from malles.llm.reader import Reader, ReaderSettings  # noqa: E402
 from malles.llm.row_cache import RowCache  # noqa: E402
 
@@ -71,6 +72,46 @@ def test_greedy_replies_are_those_of_the_plain_generator(backend):
         )  # fmt: skip
     plain = tokenizer.decode(out[0, ids.shape[1] :].tolist(), skip_special_tokens=True).strip()
     assert reply.text == plain
+
+
+def rounds(words: str, said: str = "") -> list[Message]:
+    """A conversation whose first words come again in the next round."""
+    known = f"Shelf: {words} - big 2.49"
+    return [Message("system", "Choose."), Message("user", f"{known}\n{said}now", again=len(known))]
+
+
+def test_a_beginning_that_comes_again_is_read_once_and_changes_no_word(backend):
+    """Round 1 of two cases, then round 2: as many tokens fewer are read as the beginnings have."""
+    one, two = [rounds("cola"), rounds("coupon")], [rounds("cola", "A\n"), rounds("coupon", "B\n")]
+    _, tokenizer = backend.writer
+    fresh = [LocalBackend(backend.reader) for _ in range(2)]
+    fresh[0].complete(one, max_tokens=12, schema=SCHEMA)
+    before = fresh[0].pace.read_tokens
+    known = [fresh[0].complete(two, max_tokens=12, temperature=t, schema=SCHEMA) for t in (0.0, 1.0)]
+    read = fresh[0].pace.read_tokens - before
+    anew = [fresh[1].complete(two, max_tokens=12, temperature=t, schema=SCHEMA) for t in (0.0, 1.0)]
+    assert [[r.text for r in part] for part in known] == [[r.text for r in part] for part in anew]
+    ids = [chat_tokens(tokenizer, c) for c in two]
+    again = [repeated_tokens(tokenizer, c, i) for c, i in zip(two, ids, strict=True)]
+    assert tokenizer.decode(ids[0][: again[0]]).endswith("Shelf: cola - big 2.49")
+    assert read == 2 * sum(len(i) - a for i, a in zip(ids, again, strict=True))
+    assert known[0][0].prompt_tokens == len(ids[0])  # what was said counts in full
+    plain = [[Message(m.role, m.content) for m in c] for c in two]
+    assert [r.text for r in fresh[1].complete(plain, max_tokens=12, schema=SCHEMA)] == [
+        r.text for r in known[0]
+    ]  # in float32 two parts say what one says
+
+
+def test_beginnings_beyond_the_memory_are_forgotten_and_read_again(backend):
+    """Room for one of two beginnings: in turns, each is read anew; the words stay."""
+    talks_ = [rounds("cola"), rounds("coupon")]
+    whole, tight = LocalBackend(backend.reader), LocalBackend(backend.reader)
+    tight.beginnings = Beginnings(most_bytes=1)
+    for turn in range(2):
+        said = [b.complete(talks_, max_tokens=8) for b in (whole, tight)]
+        assert [r.text for r in said[0]] == [r.text for r in said[1]]
+        if turn:
+            assert tight.pace.read_tokens > whole.pace.read_tokens
 
 
 def test_draws_depend_on_the_seed_and_the_number_of_the_conversation(backend):

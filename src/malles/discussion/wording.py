@@ -34,6 +34,7 @@ def build_conversation(case: Case, role: Role, said: Sequence[Said], *, recent: 
         bounds = f"{o.low} to {o.high}" if o.high < 10**6 else f"at least {o.low}"
         proposal = f", proposal {o.suggested}" if o.suggested else ""
         lines.append(f"{o.id}: {clean_text(o.text)}, {o.cost:.2f} each, {bounds} units{proposal}")
+    known = "<data>\n" + "\n".join(lines)
     if said:
         lines.append("Said so far:")
         for name, turn in said[-recent:]:
@@ -42,7 +43,7 @@ def build_conversation(case: Case, role: Role, said: Sequence[Said], *, recent: 
     system = f"You are the {role.name}. {role.wants} {RULES}"
     return [
         Message("system", system),
-        Message("user", "<data>\n" + "\n".join(lines) + "\n</data>\nYour turn:"),
+        Message("user", "<data>\n" + "\n".join(lines) + "\n</data>\nYour turn:", again=len(known)),
     ]
 
 

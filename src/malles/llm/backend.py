@@ -35,6 +35,10 @@ class Message:
 
     role: Literal["system", "user", "assistant"]
     content: str
+    again: int = 0
+    """Characters from its start that later conversations repeat after the same messages; a local model reads
+    them once.
+    """
 
 
 @dataclass(frozen=True)

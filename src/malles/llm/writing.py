@@ -1,6 +1,7 @@
 """Text from local weights: many conversations in lock step, held to a JSON schema where one is given.
 
     prompts are read one by one        the same reading whether a conversation stands alone or among others
+    a known beginning is not read      in two parts, whether it is known or not
     caches are put side by side        each row as it would be alone: no word depends on the other rows
     every step writes one token each   masked by the schema's grammar, drawn by inverse CDF by key
 
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 
 from malles.errors import MissingExtra, ModelError
+from malles.llm.beginnings import Beginnings
 from malles.llm.prefix import cache_name
 from malles.llm.row_cache import RowCache
 
@@ -96,6 +98,8 @@ def write_replies(
     matchers: Sequence[Any] | None = None,
     batch: int = 16,
     pace: Pace | None = None,
+    again: Sequence[int] | None = None,
+    beginnings: Beginnings | None = None,
 ) -> list[Written]:
     """Continue every prompt.
 
@@ -110,15 +114,24 @@ def write_replies(
         matchers: one per prompt, from `Grammar.matchers`.
         batch: conversations in lock step.
         pace: counts tokens and processor-seconds.
+        again: tokens from the start of every prompt that other prompts begin with; 0 for none.
+        beginnings: keeps what was read of these.
     """
-    pace = pace or Pace()
+    pace, beginnings = pace or Pace(), beginnings or Beginnings()
+    repeated = again or [0] * len(prompts)
     out: list[Written] = []
     for begin in range(0, len(prompts), batch):
         rows = range(begin, min(begin + batch, len(prompts)))
         part = [prompts[i] for i in rows]
         mine = [matchers[i] for i in rows] if matchers is not None else None
         draw = [partial(uniform, i) for i in rows]
-        ids, done = _write_together(model, part, max_tokens, set(end), temperature, draw, mine, pace)
+        began, before = process_time(), beginnings.read_tokens
+        _check_window(model.config, max(len(p) for p in part) + max_tokens)
+        with torch.inference_mode():
+            cache, logits = _read(model, part, [repeated[i] for i in rows], max_tokens, beginnings)
+        pace.read_seconds += process_time() - began
+        pace.read_tokens += beginnings.read_tokens - before
+        ids, done = _write_together(model, cache, logits, max_tokens, set(end), temperature, draw, mine, pace)
         for prompt, reply, finished in zip(part, ids, done, strict=True):
             out.append(Written(decode(reply), len(prompt), len(reply), finished))
     return out
@@ -126,7 +139,8 @@ def write_replies(
 
 def _write_together(
     model: Any,
-    prompts: Sequence[Sequence[int]],
+    cache: RowCache,
+    logits: torch.Tensor,
     max_tokens: int,
     end: set[int],
     temperature: float,
@@ -134,13 +148,8 @@ def _write_together(
     matchers: Sequence[Any] | None,
     pace: Pace,
 ) -> tuple[list[list[int]], list[bool]]:
-    n, name = len(prompts), cache_name(model)
-    _check_window(model.config, max(len(p) for p in prompts) + max_tokens)
+    n, name = len(logits), cache_name(model)
     with torch.inference_mode():
-        began = process_time()
-        cache, logits = _read(model, name, prompts, max_tokens)
-        pace.read_seconds += process_time() - began
-        pace.read_tokens += sum(len(p) for p in prompts)
         began = process_time()
         replies: list[list[int]] = [[] for _ in range(n)]
         open_, finished = [True] * n, [False] * n
@@ -174,20 +183,14 @@ def _write_together(
 
 
 def _read(
-    model: Any, name: str, prompts: Sequence[Sequence[int]], more: int
+    model: Any, prompts: Sequence[Sequence[int]], again: Sequence[int], more: int, beginnings: Beginnings
 ) -> tuple[RowCache, torch.Tensor]:
     """Caches of all prompts side by side, and the logits after each."""
-    from transformers import DynamicCache
-
-    caches, logits = [], []
-    for prompt in prompts:
-        cache: Any = DynamicCache()
-        said = model(
-            input_ids=torch.tensor([list(prompt)]), use_cache=True, logits_to_keep=1, **{name: cache}
-        )  # fmt: skip
-        caches.append(cache)
-        logits.append(said.logits[:, -1].float())
-    return RowCache(caches * (LEAST if len(caches) == 1 else 1), more), torch.cat(logits)
+    name = cache_name(model)
+    read = [beginnings.read(model, name, p, a) for p, a in zip(prompts, again, strict=True)]
+    caches = [cache for cache, _ in read]
+    logits = torch.cat([said for _, said in read])
+    return RowCache(caches * (LEAST if len(caches) == 1 else 1), more), logits
 
 
 def _check_window(config: Any, tokens: int) -> None:

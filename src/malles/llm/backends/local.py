@@ -17,6 +17,7 @@ from numpy import ndarray
 
 from malles.errors import ModelError
 from malles.llm.backend import Completion, Message, Scored, Usage
+from malles.llm.beginnings import Beginnings, chat_tokens, repeated_tokens
 from malles.llm.encoding import Encoded, collate
 from malles.llm.prefix import LEAST, SharedShelf, group_by_shelf
 from malles.llm.prompt import ShelfPrompt
@@ -42,6 +43,7 @@ class LocalBackend:
         self.name = name or f"hf:{reader.settings.model}"
         self.usage = Usage()
         self.pace = Pace()
+        self.beginnings = Beginnings()
         self.lessons: Path | None = None
         """Folder of a model that was taught to reply."""
         self._grammar: Grammar | None = None
@@ -167,13 +169,8 @@ class LocalBackend:
                 "(for example smollm2), or use it for scoring only."
             )
         context = int(getattr(model.config, "max_position_embeddings", 2048))
-        asked = [
-            tokenizer.apply_chat_template(
-                [{"role": m.role, "content": m.content} for m in conversation],
-                add_generation_prompt=True, return_dict=True,
-            )["input_ids"]
-            for conversation in conversations
-        ]  # fmt: skip
+        asked = [chat_tokens(tokenizer, conversation) for conversation in conversations]
+        again = [repeated_tokens(tokenizer, c, ids) for c, ids in zip(conversations, asked, strict=True)]
         fitting = [i for i, ids in enumerate(asked) if len(ids) + max_tokens <= context]
         matchers = None
         if schema is not None:
@@ -185,7 +182,8 @@ class LocalBackend:
             decode=lambda ids: tokenizer.decode(ids, skip_special_tokens=True).strip(),
             temperature=temperature,
             uniform=lambda k, step: float(uniform(seed, step, np.array([fitting[k]]), np.array([0]))[0]),
-            matchers=matchers, pace=self.pace,
+            matchers=matchers, pace=self.pace, again=[again[i] for i in fitting],
+            beginnings=self.beginnings,
         )  # fmt: skip
         replies: list[Completion] = []
         for ids in asked:

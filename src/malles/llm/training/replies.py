@@ -21,6 +21,7 @@ import torch
 
 from malles.errors import ModelError
 from malles.llm.backend import Message
+from malles.llm.beginnings import chat_tokens
 from malles.llm.loading import check_chat, load_model
 from malles.llm.reader import ALL_LINEAR, choose_dtype
 from malles.llm.training.loop import rate_at
@@ -129,10 +130,7 @@ def teach_replies(
 
 def encode_reply(tokenizer: Any, example: ReplyExample) -> tuple[list[int], int]:
     """Tokens of conversation and reply, and how many of them are the reply with its end."""
-    asked = tokenizer.apply_chat_template(
-        [{"role": m.role, "content": m.content} for m in example.conversation],
-        add_generation_prompt=True, return_dict=True,
-    )["input_ids"]  # fmt: skip
+    asked = chat_tokens(tokenizer, example.conversation)
     said = tokenizer(example.reply, add_special_tokens=False, split_special_tokens=True)["input_ids"]
     reply = [*said, int(tokenizer.eos_token_id)]
     return [*asked, *reply], len(reply)
