@@ -97,7 +97,9 @@ def mean_of(model: QuantityModel) -> Engine:
     return lambda data: np.asarray(model.predict(data)[0])[:, 1].astype(np.float64)
 
 
-def explain_units(occasions: int, seed: int, draws: int, last: int) -> dict[str, Any]:
+def explain_units(
+    occasions: int, seed: int, draws: int, last: int, price_sign: float, prices: tuple[float, ...]
+) -> dict[str, Any]:
     """The rules for units, their scores beside the others' and their what-ifs beside the units heads'."""
     rng = np.random.default_rng(seed)
     catalogue = build_catalogue(load_dataset("complete_journey"), fit_until_week=last)
@@ -115,7 +117,7 @@ def explain_units(occasions: int, seed: int, draws: int, last: int) -> dict[str,
     held = unit_rows(valid, capped=False)
     condition = price_condition(profiles, bought((last - 3, last), None))
     worlds = other_worlds(profiles, train)
-    signed = QuantitySettings(seed=seed, price_sign=PRICE_SIGN)
+    signed = QuantitySettings(seed=seed, price_sign=price_sign)
     answers, fronts = {}, {}
     models: dict[str, QuantityModel] = {
         "item mean": HistoricalMean("item_mean").fit(train),
@@ -155,7 +157,7 @@ def explain_units(occasions: int, seed: int, draws: int, last: int) -> dict[str,
                 "what_if": {
                     head: [
                         asdict(match)
-                        for match in compare_what_if(rule, profiles, valid, mean_of(models[head]))
+                        for match in compare_what_if(rule, profiles, valid, mean_of(models[head]), prices)
                     ]
                     for head in ("units head", "units head, price sign")
                 },
@@ -184,12 +186,16 @@ def main() -> None:
     parser.add_argument("--occasions", type=int, default=60_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--price-sign", type=float, default=PRICE_SIGN)
+    parser.add_argument("--prices", type=float, nargs="+", default=[0.8, 0.9, 1.1])
     parser.add_argument("--last", type=int, default=40, help="last fitted week; the four after it are scored")
     asked = parser.parse_args()
     found = (
         recover(asked.seeds, asked.rows)
         if asked.part == "laws"
-        else explain_units(asked.occasions, asked.seed, asked.draws, asked.last)
+        else explain_units(
+            asked.occasions, asked.seed, asked.draws, asked.last, asked.price_sign, tuple(asked.prices)
+        )
     )
     print(json.dumps(found, indent=1))
 
