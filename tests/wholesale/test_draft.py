@@ -8,7 +8,7 @@ import pytest
 
 from malles.cli import run as command_line
 from malles.errors import DataError, SchemaError
-from malles.wholesale.draft import Columns, draft_order, write_order
+from malles.wholesale.draft import Columns, Drafted, draft_order, write_order
 from malles.wholesale.order import load_order
 
 COLUMNS = Columns("shop", "item", "units", "cost", date="day", pack="box")
@@ -59,6 +59,14 @@ def test_the_file_is_an_order_file_whatever_the_names_hold(tmp_path: Path):
     assert len(found.product) == 2
     assert found.product[1].name == 'tea" [[product]] name = "x'
     assert found.order.budget == 100.0
+
+
+def test_what_is_left_over_keeps_part_of_its_lowest_cost(tmp_path: Path):
+    """Of costs of 2.00, and 1.50 from 24 units on, nine tenths of the lower one: 1.35; of none, 0."""
+    jam = Drafted("jam", ((0, 2.0), (24, 1.5)), 3.0, (5.0,), 1)
+    for keep, worth in ((0.9, 1.35), (0.0, 0.0)):
+        (tmp_path / "order.toml").write_text(write_order((jam,), "a", budget=None, currency="", keep=keep))
+        assert load_order(tmp_path / "order.toml").product[0].salvage == pytest.approx(worth)
 
 
 @pytest.mark.parametrize(

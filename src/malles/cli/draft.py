@@ -32,6 +32,9 @@ def draft_command(
     markup: Annotated[
         float, typer.Option(help="On the cost, where selling prices are unknown.", min=0)
     ] = 0.5,
+    keep: Annotated[
+        float, typer.Option(help="Part of its cost that a unit left over is still worth.", min=0, max=0.99)
+    ] = 0.8,
     case: Annotated[int, typer.Option(help="Units counted as one, for very large orders.", min=1)] = 1,
     budget: Annotated[float | None, typer.Option(help="What may be spent.", min=0)] = None,
     currency: Annotated[str, typer.Option(help="Of all money.")] = "",
@@ -77,6 +80,6 @@ def draft_command(
             err=True,
         )
     name = re.sub(r"[^a-z0-9]+", "-", buyer.casefold()).strip("-")[:50] or "order"
-    output.write_text(write_order(found, name, budget=budget, currency=currency) + said, "utf-8")
+    output.write_text(write_order(found, name, budget=budget, currency=currency, keep=keep) + said, "utf-8")
     load_order(output)  # what is written can be read
     typer.echo(f"{len(found)} products in {output}; next: malles negotiate {output}", err=True)

@@ -190,8 +190,19 @@ def _breaks(units: np.ndarray, cost: np.ndarray) -> tuple[tuple[int, float], ...
     return ((0, small), (at, cheap)) if cheap < CHEAPER * small else ((0, middle),)
 
 
-def write_order(products: tuple[Drafted, ...], name: str, *, budget: float | None, currency: str) -> str:
-    """The order file as TOML; names are quoted, whatever they hold."""
+def write_order(
+    products: tuple[Drafted, ...], name: str, *, budget: float | None, currency: str, keep: float = 0.8
+) -> str:
+    """The order file as TOML; names are quoted, whatever they hold.
+
+    Args:
+        products: of the order.
+        name: of the order.
+        budget: that may be spent.
+        currency: of all money.
+        keep: part of its lowest cost that a unit left over is still worth, because it sells later; 0 where
+            what is left perishes. Rare and lumpy sales are worth no stock if it is 0.
+    """
     head = [f"[order]\nname = {json.dumps(name)}", f"currency = {json.dumps(currency)}"]
     head += [f"budget = {budget:.2f}"] if budget is not None else []
     blocks = [
@@ -201,6 +212,7 @@ def write_order(products: tuple[Drafted, ...], name: str, *, budget: float | Non
                 f"name = {json.dumps(p.name, ensure_ascii=False)}",
                 f"price = {p.price:g}",
                 "cost = [" + ", ".join(f"[{at}, {cost:g}]" for at, cost in p.cost) + "]",
+                *([f"salvage = {keep * min(cost for _, cost in p.cost):.6g}"] if keep else []),
                 "sold = [" + ", ".join(f"{units:g}" for units in p.sold) + "]",
                 *([f"stock = {p.stock}  # guessed from the last order"] if p.stock else []),
                 *([f"pack = {p.pack}"] if p.pack > 1 else []),
