@@ -35,6 +35,7 @@ from malles.wholesale.bargaining.audits import (
     price_distance,
     variance_ratio,
 )
+from malles.wholesale.bargaining.candidates import fit_median_rule
 from malles.wholesale.bargaining.division import enumerate_divisions
 from malles.wholesale.bargaining.division_features import build_agreement_table, build_points_table
 from malles.wholesale.bargaining.division_play import DIVIDING, divide
@@ -44,7 +45,6 @@ from malles.wholesale.bargaining.limits import draw_sides, fit_limits, has_room
 from malles.wholesale.bargaining.models import (
     FOLDS,
     fit_chance,
-    fit_median_rule,
     fit_points,
     fit_share,
     log_losses,

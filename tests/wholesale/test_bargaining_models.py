@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from malles.errors import DataError
+from malles.wholesale.bargaining.candidates import fit_median_rule
 from malles.wholesale.bargaining.models import (
     fit_chance,
-    fit_median_rule,
     fit_points,
     fit_share,
     log_losses,
