@@ -17,9 +17,12 @@ from typing import Any
 import torch
 
 from malles.llm.backend import Message
+from malles.llm.loading import available_bytes
 
-MOST_BYTES = 2**30
-"""Kept at most; what was not used for longest goes first. smollm2 takes 23 kB a token in bfloat16."""
+SHARE, LEAST_BYTES = 8, 2**28
+"""One part in so many of the memory that is free is used at most, or so many bytes; what was not used for
+longest goes first. smollm2 takes 23 kB a token in bfloat16: 14 MB for a role's 600 tokens.
+"""
 
 States = list[tuple[torch.Tensor, torch.Tensor]]
 
@@ -27,8 +30,9 @@ States = list[tuple[torch.Tensor, torch.Tensor]]
 class Beginnings:
     """Keys and values of beginnings, by their tokens."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most = most_bytes
+    def __init__(self, most_bytes: int | None = None) -> None:
+        free = available_bytes() or 0
+        self._most = max(free // SHARE, LEAST_BYTES) if most_bytes is None else most_bytes
         self._known: OrderedDict[tuple[int, ...], States] = OrderedDict()
         self._bytes = 0
         self.read_tokens = 0
