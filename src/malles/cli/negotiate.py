@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from malles.cli.frame import print_json, print_table, progress
-from malles.errors import ConfigError
+from malles.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from malles.wholesale.order import OrderFile
+
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells give it."""
 
 
 def negotiate_command(
@@ -46,26 +52,47 @@ def negotiate_command(
     asked = load_order(order)
     if not rule:
         asked = asked.model_copy(update={"rule": None})
-    from malles.stages.negotiate import negotiate, settled
+    from malles.stages.negotiate import prepare
 
+    if _is_taught(model):  # it says at once, alone, what the discussion would decide
+        alone = True
+        asked = asked.model_copy(update={"talk": asked.talk.model_copy(update={"rounds": 1})})
     if dry_run:
-        from malles.wholesale.rule import apply_rule
-        from malles.wholesale.talk import plan_file
-
-        found: dict[str, Any] = settled(asked, *plan_file(asked), None, apply_rule(asked))
+        found = prepare(asked, alone=alone).decided()
     else:
-        speak = (lambda: _backend(model)) if talk else None
-        if _is_taught(model):  # it says at once, alone, what the discussion would decide
-            alone = True
-            asked = asked.model_copy(update={"talk": asked.talk.model_copy(update={"rounds": 1})})
-        with progress() as tell:
-            folder = _new_folder(out, asked.order.name)
-            found = negotiate(asked, folder, speak=speak, alone=alone, tell=tell)
-        typer.echo(f"Kept in {folder}", err=True)
+        found = _negotiate(asked, out, model if talk else None, alone=alone)
     if json:
         print_json(found)
         return
     _print(found, asked.order.currency)
+
+
+def _negotiate(asked: OrderFile, out: Path, model: str | None, *, alone: bool) -> dict[str, Any]:
+    """Check, make a folder, talk; what was said before a stop or a failure is kept, and the user told."""
+    from malles.stages.negotiate import hold, prepare
+
+    _check_out(out)
+    if model is not None:
+        _check_model(model)
+    try:
+        with progress() as tell:
+            tell("arithmetic")
+            ready = prepare(asked, alone=alone)
+            if model is not None:
+                tell("loading the model")
+            backend = None if model is None else _backend(model)
+            folder = _new_folder(out, asked.order.name)
+            found = hold(ready, folder, backend, tell=tell)
+    except KeyboardInterrupt as stopped:
+        notes = getattr(stopped, "__notes__", ["Nothing was said, and no folder is left."])
+        typer.echo(f"malles: Stopped. {notes[0]}", err=True)
+        raise typer.Exit(STOPPED) from None
+    except Exception as problem:
+        for note in getattr(problem, "__notes__", []):
+            typer.echo(f"malles: {note}", err=True)
+        raise
+    typer.echo(f"Kept in {folder}", err=True)
+    return found
 
 
 def _print(found: dict[str, Any], currency: str) -> None:
@@ -132,13 +159,30 @@ def _backend(model: str) -> Any:
 
         return ApiBackend(ApiSettings(model=model.removeprefix("api:")))
     from malles.llm.backends.local import LocalBackend
-    from malles.llm.libraries import check_installed
 
-    check_installed("a discussion with local weights", "torch", "transformers", "llguidance")
     import torch
 
     torch.set_num_threads(1)  # on a busy machine two threads wait for each other at every small product
     return LocalBackend.taught(Path(model)) if _is_taught(model) else LocalBackend.untuned(model)
+
+
+def _check_model(model: str) -> None:
+    """Refuse weights or packages that are not here, before anything is worked out or loaded."""
+    if model.startswith("api:"):
+        return
+    from malles.llm.libraries import check_installed
+    from malles.llm.taught import read_taught_facts
+    from malles.llm.weights import find_weights
+
+    check_installed("a discussion with local weights", "torch", "transformers", "llguidance")
+    find_weights(str(read_taught_facts(Path(model))["settings"]["model"]) if _is_taught(model) else model)
+
+
+def _check_out(root: Path) -> None:
+    """Refuse an --out below a file, before anything is worked out."""
+    there = next(p for p in (root.absolute(), *root.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise UsageError(f"--out {root}: {there} is a file, not a folder; name another with --out.")
 
 
 def _is_taught(model: str) -> bool:
@@ -148,8 +192,16 @@ def _is_taught(model: str) -> bool:
 
 
 def _new_folder(root: Path, name: str) -> Path:
+    """Make the first folder `name`-1, -2, ... that is not there; two that ask at once get two."""
     for number in range(1, 10_000):
         folder = root / f"{name}-{number}"
-        if not folder.exists():
-            return folder
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as problem:
+            raise UsageError(
+                f"--out {root}: no folder can be made there ({problem.strerror}); name another with --out."
+            ) from problem
+        return folder
     raise ConfigError(f"{root} holds 10,000 negotiations called {name!r}; name another folder with --out.")

@@ -26,12 +26,22 @@ from malles.llm.backend import Completion, Message, Scored, Usage
 from malles.llm.prompt import ShelfPrompt
 
 VERSION = 1
+HEADER = 1
+"""Lines before the first exchange."""
 
 
 class Transcript:
     """Collects a discussion; `listen` is handed to `discuss`."""
 
-    def __init__(self, cases: Sequence[Case], roles: Sequence[Role], settings: DiscussionSettings) -> None:
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        roles: Sequence[Role],
+        settings: DiscussionSettings,
+        path: Path | None = None,
+    ) -> None:
+        """With `path`, from the first exchange on everything stands at once in `partial_of(path)` as well."""
+        self._partial = None if path is None else partial_of(path)
         self._lines: list[str] = []
         self._seal = ""
         self._add(
@@ -42,6 +52,10 @@ class Transcript:
     def listen(self, exchange: Exchange) -> None:
         """Keep one exchange."""
         self._add("exchange", **asdict(exchange))
+        if self._partial is not None:
+            new = self._lines[-1:] if len(self._lines) > HEADER + 1 else self._lines
+            with self._partial.open("a", encoding="utf-8") as file:
+                file.write("\n".join(new) + "\n")
 
     def close(self, talks: Sequence[Discussion]) -> None:
         """Keep the decisions."""
@@ -55,7 +69,7 @@ class Transcript:
 
     def write(self, path: Path) -> None:
         """Write all of it, or nothing."""
-        partial = path.with_name(path.name + ".partial")
+        partial = partial_of(path)
         partial.write_bytes(self.bytes())
         partial.replace(path)
 
@@ -63,6 +77,17 @@ class Transcript:
         body = json.dumps(_plain({"kind": kind, **values}), sort_keys=True, allow_nan=False)
         self._seal = seal_of(self._seal, body)
         self._lines.append(json.dumps({"line": body, "seal": self._seal}))
+
+
+def partial_of(path: Path) -> Path:
+    """Where a transcript grows until it is whole."""
+    return path.with_name(path.name + ".partial")
+
+
+def count_exchanges(path: Path) -> int:
+    """Exchanges of a transcript, whole or not, whose seals are right; a last line cut short is left out."""
+    whole = path.read_bytes().rpartition(b"\n")[0]
+    return sum(line["kind"] == "exchange" for line in _read_lines(whole.decode(), path))
 
 
 def _plain(value: Any) -> Any:
@@ -87,12 +112,18 @@ def read_transcript(path: Path) -> list[dict[str, Any]]:
     Raises:
         RunError: a line was edited, left out or added; it says which.
     """
-    seal, found = "", []
     try:
-        lines = path.read_text("utf-8").splitlines()
+        text = path.read_text("utf-8")
+    except FileNotFoundError as problem:
+        raise RunError(f"There is no transcript {path}; malles negotiate ORDER.toml writes one.") from problem
     except (OSError, UnicodeDecodeError) as problem:
         raise RunError(f"{path} cannot be read ({problem}).") from problem
-    for number, line in enumerate(lines, 1):
+    return _read_lines(text, path)
+
+
+def _read_lines(text: str, path: Path) -> list[dict[str, Any]]:
+    seal, found = "", []
+    for number, line in enumerate(text.splitlines(), 1):
         try:
             outer = json.loads(line)
             body, given = str(outer["line"]), str(outer["seal"])
@@ -162,6 +193,12 @@ def replay(path: Path) -> tuple[list[Discussion], bytes]:
     """
     lines = read_transcript(path)
     header = lines[0]
+    if not any(line["kind"] == "decision" for line in lines):
+        spoken = sum(line["kind"] == "exchange" for line in lines)
+        raise RunError(
+            f"{path} is a talk that was stopped after {spoken} exchange{'s' * (spoken != 1)}: "
+            "nothing was decided. Negotiate again."
+        )
     cases = [
         Case(
             c["id"], c["question"], tuple(Fact(**f) for f in c["facts"]),

@@ -67,7 +67,7 @@ def find_weights(name: str | Path, *, home: Path | None = None) -> Path:
         folder = models_home(home) / embedded.NAME
         if not (folder / MANIFEST).is_file():
             raise ModelError(
-                f"The weights of {name} are not in {models_home(home)}. "
+                f"The weights of {name} are not in {models_home(home).absolute()}. "
                 f"Fetch them with: malles models pull {name}"
             )
     elif Path(name).expanduser().is_dir():

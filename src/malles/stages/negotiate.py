@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from malles.discussion.case import Case
 from malles.discussion.roles import ALONE, ROLES, Role, load_roles
 from malles.discussion.rounds import Discussion, DiscussionSettings, discuss
-from malles.discussion.transcript import Transcript
+from malles.discussion.transcript import Transcript, count_exchanges, partial_of
 from malles.llm.backend import Backend
 from malles.report.order_page import order_content, order_sections
 from malles.report.page import write_page
@@ -26,6 +27,56 @@ from malles.wholesale.talk import build_cases, plan_file, settle_order
 
 Speak = Callable[[], Backend]
 """Makes the language model, when somebody has to talk."""
+TRANSCRIPT = "transcript.jsonl"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An order that was worked out and checked: nobody has talked, nothing is on the disk."""
+
+    order: OrderFile
+    items: list[Item]
+    plan: Plan
+    applied: AppliedRule | None
+    cases: list[Case]
+    roles: tuple[Role, ...]
+
+    def decided(
+        self, talks: list[Discussion] | None = None, talk: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """What is in decision.json: after the talks, or by the arithmetic alone; `talk` says how it went."""
+        order, plan = self.order, self.plan
+        found: dict[str, Any] = {
+            "order": order.order.name, "currency": order.order.currency,
+            "planned": {"spent": plan.spent, "profit": plan.profit, "budget_worth": plan.budget_worth},
+        }  # fmt: skip
+        if talk is not None:
+            found["talk"] = talk
+        return found | settled(order, self.items, plan, talks, self.applied)
+
+
+def prepare(order: OrderFile, *, alone: bool = False) -> Prepared:
+    """The arithmetic of an order, and the roles that may talk about it.
+
+    Args:
+        order: what could be bought.
+        alone: one role that sees everything, instead of those of the file.
+
+    Raises:
+        ConfigError: the rule or the roles cannot be used, or a role sees no fact of a product.
+    """
+    items, plan = plan_file(order)
+    applied = apply_rule(order)
+    roles = (ALONE,) if alone else tuple(ROLES.values())
+    if order.talk.roles is not None and not alone:
+        roles = load_roles(order.talk.roles)
+    if applied is not None:
+        roles = roles_that_see(roles)
+    cases = build_cases(order, items, plan, applied)
+    for case in cases:
+        for role in roles:
+            role.facts(case)
+    return Prepared(order, items, plan, applied, cases, roles)
 
 
 def negotiate(
@@ -49,27 +100,42 @@ def negotiate(
         What is in decision.json.
     """
     tell("arithmetic")
-    items, plan = plan_file(order)
-    applied = apply_rule(order)
-    cases = build_cases(order, items, plan, applied)
+    ready = prepare(order, alone=alone)
+    backend = None if speak is None else speak()
     folder.mkdir(parents=True)
-    found: dict[str, Any] = {
-        "order": order.order.name, "currency": order.order.currency,
-        "planned": {"spent": plan.spent, "profit": plan.profit, "budget_worth": plan.budget_worth},
-    }  # fmt: skip
-    talks: list[Discussion] | None = None
-    if speak is not None:
-        roles = (ALONE,) if alone else tuple(ROLES.values())
-        if order.talk.roles is not None and not alone:
-            roles = load_roles(order.talk.roles)
-        if applied is not None:
-            roles = roles_that_see(roles)
-        talks, found["talk"] = _talk(order, cases, roles, speak(), folder, tell)
-    found |= settled(order, items, plan, talks, applied)
-    _write_orders(found["lines"], folder / "orders.csv")
-    (folder / "decision.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    write_page(order_content(order, found), folder / "report.html", order_sections(order, cases, found))
+    return hold(ready, folder, backend, tell=tell)
+
+
+def hold(ready: Prepared, folder: Path, backend: Backend | None, *, tell: Tell) -> dict[str, Any]:
+    """Talk about a prepared order and keep the decision in `folder`, which exists and is empty.
+
+    While it talks, what was said stands in transcript.jsonl.partial. If it is stopped or fails, the exception
+    has a note that says where the talk so far is; if nothing was said, the folder is removed.
+    """
+    try:
+        talks, talk = (None, None) if backend is None else _talk(ready, backend, folder, tell)
+        found = ready.decided(talks, talk)
+        _write_orders(found["lines"], folder / "orders.csv")
+        (folder / "decision.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        sections = order_sections(ready.order, ready.cases, found)
+        write_page(order_content(ready.order, found), folder / "report.html", sections)
+    except BaseException as problem:
+        problem.add_note(_leave(folder))
+        raise
     return found
+
+
+def _leave(folder: Path) -> str:
+    """Remove a folder in which nothing was said; else say where the talk is."""
+    whole = folder / TRANSCRIPT
+    if whole.exists():
+        return f"The talk is in {whole}."
+    partial = partial_of(whole)
+    if partial.exists():
+        count = count_exchanges(partial)
+        return f"The talk so far, {count} exchange{'s' * (count != 1)}, is in {partial}."
+    shutil.rmtree(folder)
+    return "Nothing was said, and no folder is left."
 
 
 def settled(
@@ -90,26 +156,22 @@ def settled(
 
 
 def _talk(
-    order: OrderFile,
-    cases: list[Case],
-    roles: tuple[Role, ...],
-    backend: Backend,
-    folder: Path,
-    tell: Tell,
+    ready: Prepared, backend: Backend, folder: Path, tell: Tell
 ) -> tuple[list[Discussion], dict[str, Any]]:
-    talk = order.talk
+    talk, cases, roles = ready.order.talk, ready.cases, ready.roles
     settings = DiscussionSettings(
         rounds=talk.rounds, turn_tokens=talk.turn_tokens, temperature=talk.temperature, seed=talk.seed,
         tokens=talk.tokens,
     )  # fmt: skip
-    kept = Transcript(cases, roles, settings)
+    kept = Transcript(cases, roles, settings, folder / TRANSCRIPT)
     title = f"discussion, {len(cases)} product{'s' if len(cases) > 1 else ''}"
+    tell(title, 0, talk.rounds * len(roles) * len(cases))
     talks = discuss(
         cases, roles, backend, settings, listen=kept.listen,
         progress=lambda done, total: tell(title, done, total),
     )  # fmt: skip
     kept.close(talks)
-    kept.write(folder / "transcript.jsonl")
+    kept.write(folder / TRANSCRIPT)
     usage = backend.usage
     return talks, {
         "model": backend.name,
