@@ -8,7 +8,8 @@ import pytest
 
 from malles.cli import run as command_line
 from malles.errors import DataError, SchemaError
-from malles.wholesale.draft import Columns, Drafted, draft_order, write_order
+from malles.wholesale.draft import Columns, Drafted, draft_order
+from malles.wholesale.draft_file import write_order
 from malles.wholesale.order import load_order
 
 COLUMNS = Columns("shop", "item", "units", "cost", date="day", pack="box")
@@ -87,13 +88,68 @@ def test_refusals(columns: Columns, buyer: str, kind: type[Exception], sentence:
         draft_order(orders(), columns, buyer)
 
 
-def test_the_command_writes_what_negotiate_reads(tmp_path: Path):
-    table, out = tmp_path / "orders.csv", tmp_path / "order.toml"
-    orders().write_csv(table)
-    call = [
+def called(folder: Path, *more: str) -> list[str]:
+    """The command on a table in `folder`, without -o."""
+    table = folder / "orders.csv"
+    orders().with_columns(shelf_price=pl.when(item="jam").then(4.25)).write_csv(table)
+    return [
         "draft", str(table), "--buyer", "A", "--buyer-column", "shop", "--product-column", "item",
-        "--units-column", "units", "--cost-column", "cost", "--date-column", "day", "-o", str(out),
+        "--units-column", "units", "--cost-column", "cost", "--date-column", "day", *more,
     ]  # fmt: skip
+
+
+def test_a_file_is_never_overwritten_unless_it_is_said(tmp_path: Path, capsys):
+    out = tmp_path / "order.toml"
+    call = [*called(tmp_path), "-o", str(out)]
+    out.write_text("mine\n")
+    assert command_line(call) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.endswith(f"{out} exists; name another file with -o, or write over it with --force.")
+    assert out.read_text() == "mine\n"
+    assert command_line([*call, "--force"]) == 0
+    assert load_order(out).product[0].name == "jam"
+
+
+def test_a_missing_column_is_answered_with_the_columns_of_the_table_alone(tmp_path: Path, capsys):
+    call = [*called(tmp_path, "--pack-column", "qqq"), "-o", str(tmp_path / "order.toml")]
+    assert command_line(call) == 1
+    said = capsys.readouterr().err
+    assert "It has shop, item, units, cost, day, box, shelf_price." in said
+
+
+def test_the_file_says_what_is_guessed(tmp_path: Path):
+    """Tea has no selling price: 1.25 times its cost of 5; jam has one; a case is six of each."""
+    out = tmp_path / "order.toml"
+    more = ("--price-column", "shelf_price", "--markup", "0.25", "--period", "month", "--case", "6")
+    assert command_line([*called(tmp_path, *more), "-o", str(out)]) == 0
+    text = out.read_text()
+    comments = [line for line in text.splitlines() if line.startswith("#")]
+    jam, tea = load_order(out).product
+    assert (jam.price, tea.price) == (6 * 4.25, 1.25 * 30.0)
+    assert "price = 25.5\n" in text
+    assert "price = 37.5  # made up: cost x 1.25\n" in text
+    for said in (
+        "sold: units that the buyer ordered (by month, the last one last), not what it sold.",
+        "weeks: 2 unless you state it under [order]; it counts months here.",
+        "salvage: 80 % of the lowest cost, a guess",
+        "price: made up where it says so", "stock: 0 of everything", "A unit is a case of 6",
+        "docs/method/orders.md",
+    ):  # fmt: skip
+        assert sum(said in line for line in comments) == 1, said
+
+
+def test_nothing_is_called_a_guess_that_the_table_says():
+    jam = Drafted("jam", ((0, 2.0),), 3.0, (5.0,), 1, stock=4)
+    text = write_order((jam,), "a", budget=None, currency="", keep=0.0, period=None)
+    assert "made up" not in text
+    assert "case of" not in text
+    assert "stock = 4  # guessed" in text
+    assert "(all orders of the table, taken as one week)" in text
+
+
+def test_the_command_writes_what_negotiate_reads(tmp_path: Path):
+    out = tmp_path / "order.toml"
+    call = [*called(tmp_path), "-o", str(out)]
     assert command_line(call) == 0
     assert command_line(["negotiate", str(out), "--dry-run", "--json"]) == 0
     assert command_line([*call[:-1], str(tmp_path / "order.json")]) == 2

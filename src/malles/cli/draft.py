@@ -42,44 +42,41 @@ def draft_command(
         bool, typer.Option("--rule", help="Add a rule for units, fitted on the orders of all buyers.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the rule's draws.", min=0)] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
 ) -> None:
     """What one buyer could reorder, from what all buyers paid; then: malles negotiate FILE."""
     import numpy as np
 
     from malles.data.files import read_file
-    from malles.wholesale.draft import Columns, draft_order, write_order
+    from malles.wholesale.draft import Columns, draft_order
+    from malles.wholesale.draft_file import write_order
     from malles.wholesale.draft_rule import find_draft_rule, reads_stock, with_guessed_stock, write_rule
     from malles.wholesale.order import load_order
 
     if output.suffix != ".toml":
         raise UsageError(f"-o {output} should end in .toml.")
+    if output.exists() and not force:
+        raise UsageError(f"{output} exists; name another file with -o, or write over it with --force.")
     columns = Columns(
         buyer_column, product_column, units_column, cost_column, price_column, date_column, pack_column
     )
-    rows = read_file(file).rows
+    rows = read_file(file).rows.drop("_line")
     found = draft_order(
         rows, columns, buyer, products=products, periods=periods, period=period, markup=markup, case=case
     )
     said = ""
     if rule:
         fitted = find_draft_rule(
-            rows,
-            columns,
-            np.random.default_rng(seed),
-            periods=periods,
-            period=period,
-            markup=markup,
-            case=case,
+            rows, columns, np.random.default_rng(seed), periods=periods, period=period, case=case
         )
         found = with_guessed_stock(found) if reads_stock(fitted) else found
         said = "\n" + write_rule(fitted)
-        best = fitted.front.best
-        typer.echo(
-            f"Rule: {best}; Poisson deviance {best.error:.4g} on {fitted.later:,} later orders, "
-            f"{fitted.usual_error:.4g} by the usual units.",
-            err=True,
-        )
+        typer.echo(fitted.sentence, err=True)
     name = re.sub(r"[^a-z0-9]+", "-", buyer.casefold()).strip("-")[:50] or "order"
-    output.write_text(write_order(found, name, budget=budget, currency=currency, keep=keep) + said, "utf-8")
+    text = write_order(
+        found, name, budget=budget, currency=currency, keep=keep,
+        period=period if date_column is not None else None, case=case,
+    )  # fmt: skip
+    output.write_text(text + said, "utf-8")
     load_order(output)  # what is written can be read
     typer.echo(f"{len(found)} products in {output}; next: malles negotiate {output}", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,6 +47,8 @@ class Drafted:
     pack: int
     stock: int = 0
     """At hand, guessed; 0 where nothing was."""
+    markup: float | None = None
+    """The price is (1 + markup) times the first cost; None: it is the table's."""
 
 
 def draft_order(
@@ -108,16 +109,12 @@ def order_lines(rows: pl.DataFrame, columns: Columns, case: int = 1) -> pl.DataF
     return lines
 
 
-def product_terms(
-    everyone: pl.DataFrame, columns: Columns, markup: float
-) -> tuple[tuple[tuple[int, float], ...], float]:
-    """Costs by quantity, and the selling price, of the lines of one product."""
-    cost = _breaks(everyone["units"].to_numpy(), everyone["cost"].to_numpy())
-    price = cost[0][1] * (1 + markup)
-    if columns.price is not None:
-        known = everyone["price"].cast(pl.Float64, strict=False).drop_nulls()
-        price = float(known.median()) if len(known) else price  # type: ignore[arg-type]
-    return cost, price
+def known_price(everyone: pl.DataFrame, columns: Columns) -> float | None:
+    """Median selling price of the lines of one product; None where the table has none."""
+    if columns.price is None:
+        return None
+    known = everyone["price"].cast(pl.Float64, strict=False).drop_nulls()
+    return float(known.median()) if len(known) else None  # type: ignore[arg-type]
 
 
 def _lines(rows: pl.DataFrame, columns: Columns) -> pl.DataFrame:
@@ -162,7 +159,10 @@ def _draft(
     markup: float,
 ) -> Drafted:
     everyone, own = (t.filter(pl.col("product") == name) for t in (lines, mine))
-    cost, price = product_terms(everyone, columns, markup)
+    cost, price = (
+        _breaks(everyone["units"].to_numpy(), everyone["cost"].to_numpy()),
+        known_price(everyone, columns),
+    )
     if tuple(slots) == (None,):
         sold = [float(own["units"].sum())]
     else:
@@ -172,7 +172,9 @@ def _draft(
     if columns.pack is not None:
         found = everyone["pack"].cast(pl.Int64, strict=False).drop_nulls()
         pack = max(int(found.mode().sort()[0]), 1) if len(found) else 1
-    return Drafted(name[:80], cost, round(price, 4), tuple(sold), pack)
+    guessed = None if price is not None else markup
+    price = cost[0][1] * (1 + markup) if price is None else price
+    return Drafted(name[:80], cost, round(price, 4), tuple(sold), pack, markup=guessed)
 
 
 def _breaks(units: np.ndarray, cost: np.ndarray) -> tuple[tuple[int, float], ...]:
@@ -188,36 +190,3 @@ def _breaks(units: np.ndarray, cost: np.ndarray) -> tuple[tuple[int, float], ...
         return ((0, middle),)
     small, cheap = (round(float(np.median(cost[rows])), 4) for rows in (~large, large))
     return ((0, small), (at, cheap)) if cheap < CHEAPER * small else ((0, middle),)
-
-
-def write_order(
-    products: tuple[Drafted, ...], name: str, *, budget: float | None, currency: str, keep: float = 0.8
-) -> str:
-    """The order file as TOML; names are quoted, whatever they hold.
-
-    Args:
-        products: of the order.
-        name: of the order.
-        budget: that may be spent.
-        currency: of all money.
-        keep: part of its lowest cost that a unit left over is still worth, because it sells later; 0 where
-            what is left perishes. Rare and lumpy sales are worth no stock if it is 0.
-    """
-    head = [f"[order]\nname = {json.dumps(name)}", f"currency = {json.dumps(currency)}"]
-    head += [f"budget = {budget:.2f}"] if budget is not None else []
-    blocks = [
-        "\n".join(
-            [
-                "[[product]]",
-                f"name = {json.dumps(p.name, ensure_ascii=False)}",
-                f"price = {p.price:g}",
-                "cost = [" + ", ".join(f"[{at}, {cost:g}]" for at, cost in p.cost) + "]",
-                *([f"salvage = {keep * min(cost for _, cost in p.cost):.6g}"] if keep else []),
-                "sold = [" + ", ".join(f"{units:g}" for units in p.sold) + "]",
-                *([f"stock = {p.stock}  # guessed from the last order"] if p.stock else []),
-                *([f"pack = {p.pack}"] if p.pack > 1 else []),
-            ]
-        )
-        for p in products
-    ]
-    return "\n\n".join(["\n".join(head), *blocks]) + "\n"
