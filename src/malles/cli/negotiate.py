@@ -46,9 +46,6 @@ def negotiate_command(
     """Decide what to order: the arithmetic proposes, roles discuss within bounds, limits hold."""
     from malles.wholesale.order import load_order
 
-    if replay is not None:
-        _replay(replay, json)
-        return
     asked = load_order(order)
     if not rule:
         asked = asked.model_copy(update={"rule": None})
@@ -57,7 +54,12 @@ def negotiate_command(
     if _is_taught(model):  # it says at once, alone, what the discussion would decide
         alone = True
         asked = asked.model_copy(update={"talk": asked.talk.model_copy(update={"rounds": 1})})
-    if dry_run:
+    if replay is not None:
+        from malles.stages.negotiate import hold_again
+
+        found, size = hold_again(prepare(asked, alone=True), order, replay)
+        typer.echo(f"Replayed {replay}: {size:,} bytes, equal to those on the disk.", err=True)
+    elif dry_run:
         found = prepare(asked, alone=alone).decided()
     else:
         found = _negotiate(asked, out, model if talk else None, alone=alone)
@@ -128,39 +130,15 @@ def _print(found: dict[str, Any], currency: str) -> None:
         )
 
 
-def _replay(path: Path, json: bool) -> None:
-    from malles.discussion.transcript import replay
-
-    talks, content = replay(path)
-    decisions = [
-        {
-            "case": t.case.id,
-            "choice": t.decision.choice,
-            "units": t.decision.units,
-            "end": t.end.name if t.end else "",
-        }
-        for t in talks
-    ]
-    if json:
-        print_json(decisions)
-        return
-    print_table(
-        ("case", "option", "units", "end"),
-        [(d["case"], d["choice"] or "nothing", d["units"], d["end"]) for d in decisions],
-        title="Replayed",
-    )
-    typer.echo(f"{len(content)} bytes, equal to those on the disk.", err=True)
-
-
 def _backend(model: str) -> Any:
     if model.startswith("api:"):
         from malles.llm.backends.api import ApiBackend
         from malles.llm.backends.api_settings import ApiSettings
 
         return ApiBackend(ApiSettings(model=model.removeprefix("api:")))
-    from malles.llm.backends.local import LocalBackend
-
     import torch
+
+    from malles.llm.backends.local import LocalBackend
 
     torch.set_num_threads(1)  # on a busy machine two threads wait for each other at every small product
     return LocalBackend.taught(Path(model)) if _is_taught(model) else LocalBackend.untuned(model)

@@ -13,11 +13,12 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from malles.discussion.case import Case, Fact
-from malles.errors import ConfigError
+from malles.errors import ConfigError, did_you_mean
 
 EVERYTHING = "*"
 """A role that sees this topic sees all facts."""
@@ -71,7 +72,7 @@ ALONE = Role("buyer", "Decide alone, from all the facts.", (EVERYTHING,), decide
 
 class _RoleTable(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
-    name: str = Field(pattern=r"^[a-z][a-z0-9 _-]{0,30}$")
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9 _-]{0,30}$")
     wants: str = Field(min_length=3, max_length=300)
     sees: list[str] = Field(min_length=1)
     decides: bool = False
@@ -85,15 +86,39 @@ def load_roles(path: Path) -> tuple[Role, ...]:
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as problem:
+        raise ConfigError(f"There is no roles file {path}.") from problem
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         raise ConfigError(f"{path} cannot be read as TOML ({problem}).") from problem
-    try:
-        tables = [_RoleTable.model_validate(table) for table in values.get("role", [])]
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: [[role]] {place}: {first['msg'].lower()}.") from problem
+    unknown = [name for name in values if name != "role"]
+    if unknown or not isinstance(values.get("role", []), list):
+        said = unknown[0] if unknown else "[role]"
+        raise ConfigError(f"{path} holds {said!r}; it should hold nothing but [[role]] tables.")
+    tables = []
+    for number, table in enumerate(values.get("role", []), 1):
+        try:
+            tables.append(_RoleTable.model_validate(table))
+        except ValidationError as problem:
+            raise ConfigError(f"{path}: role {number}: {_sentence(problem.errors()[0])}.") from problem
     return check_roles([Role(t.name, t.wants, tuple(t.sees), t.decides) for t in tables], str(path))
+
+
+def _sentence(error: Any) -> str:
+    """What is wrong with one role, in words."""
+    place, got = ".".join(str(part) for part in error["loc"]), repr(error["input"])[:60]
+    if error["type"] == "missing":
+        return f"it lacks {place!r}"
+    if error["type"] == "extra_forbidden":
+        hint = (
+            did_you_mean(place, _RoleTable.model_fields, count=1) or "It may have name, wants, sees, decides."
+        )
+        return f"unknown setting {place!r}. {hint}".rstrip(".")
+    if place == "name" and error["type"] == "string_pattern_mismatch":
+        return (
+            f"the name {got} cannot be used; a name begins with a letter and has at most 31 letters "
+            "(a to z), digits, spaces, _ and -"
+        )
+    return f"{place}: {error['msg'][:1].lower()}{error['msg'][1:]}; got {got}"
 
 
 def check_roles(roles: Sequence[Role], where: str = "the roles") -> tuple[Role, ...]:
@@ -102,7 +127,7 @@ def check_roles(roles: Sequence[Role], where: str = "the roles") -> tuple[Role, 
     Raises:
         ConfigError: none, two of one name, or not exactly one that decides.
     """
-    names = [role.name for role in roles]
+    names = [role.name.casefold() for role in roles]
     twice = [n for n in dict.fromkeys(names) if names.count(n) > 1]
     deciders = [role.name for role in roles if role.decides]
     if not roles:

@@ -26,6 +26,11 @@ from malles.llm.backend import Completion, Message, Scored, Usage
 from malles.llm.prompt import ShelfPrompt
 
 VERSION = 1
+WORDS = {
+    "text": "name of the option", "cost": "unit cost", "suggested": "units proposed", "low": "least units",
+    "high": "most units", "reservation": "walk-away cost",
+}  # fmt: skip
+"""Fields of an option, for a person."""
 HEADER = 1
 """Lines before the first exchange."""
 
@@ -217,6 +222,44 @@ def replay(path: Path) -> tuple[list[Discussion], bytes]:
             f"{path} was recorded by another version of the protocol: the replay comes to other lines."
         )
     return talks, again.bytes()
+
+
+def find_difference(recorded: Sequence[Case], cases: Sequence[Case]) -> str:
+    """What first differs between recorded cases and those of today, as a part of a sentence; '' if nothing.
+
+    >>> jam = Case("jam", "?", (Fact("f1", "stock", "5 at hand"),), (Option("A", "jam"),))
+    >>> tea = Case("tea", "?", (Fact("f1", "stock", "7 at hand"),), (Option("A", "tea"),))
+    >>> find_difference([jam], [jam, tea])
+    "it says nothing of 'tea'"
+    >>> find_difference([jam], [Case("jam", "?", tea.facts, jam.options)])
+    "of 'jam' it knows the stock '5 at hand', the order file '7 at hand'"
+    """
+    then, now = ({case.id: case for case in given} for given in (recorded, cases))
+    for name in now:
+        if name not in then:
+            return f"it says nothing of {name!r}"
+    for name in then:
+        if name not in now:
+            return f"it speaks of {name!r}, which the order file lacks"
+    if list(then) != list(now):
+        return "the products stand in another order"
+    for name, case in now.items():
+        old, new = _stated(then[name]), _stated(case)
+        for what in sorted({**old, **new}, key=lambda what: what == "numbers of facts"):
+            if old.get(what) != new.get(what):
+                was, is_ = ("nothing" if v is None else repr(v) for v in (old.get(what), new.get(what)))
+                return f"of {name!r} it knows the {what} {was}, the order file {is_}"
+    return ""
+
+
+def _stated(case: Case) -> dict[str, Any]:
+    """Everything a talk may depend on, by a name for a person."""
+    found: dict[str, Any] = {f.topic: f.text for f in case.facts}
+    found |= {"budget": case.budget, "question": case.question}
+    for option in case.options:
+        of = f" of option {option.id}" if len(case.options) > 1 else ""
+        found |= {WORDS.get(name, name) + of: value for name, value in asdict(option).items()}
+    return found | {"numbers of facts": " ".join(f.id for f in case.facts)}
 
 
 def _option(values: dict[str, Any]) -> Option:

@@ -13,7 +13,8 @@ from typing import Any
 from malles.discussion.case import Case
 from malles.discussion.roles import ALONE, ROLES, Role, load_roles
 from malles.discussion.rounds import Discussion, DiscussionSettings, discuss
-from malles.discussion.transcript import Transcript, count_exchanges, partial_of
+from malles.discussion.transcript import Transcript, count_exchanges, find_difference, partial_of, replay
+from malles.errors import ConfigError
 from malles.llm.backend import Backend
 from malles.report.order_page import order_content, order_sections
 from malles.report.page import write_page
@@ -123,6 +124,28 @@ def hold(ready: Prepared, folder: Path, backend: Backend | None, *, tell: Tell) 
         problem.add_note(_leave(folder))
         raise
     return found
+
+
+def hold_again(ready: Prepared, order: Path, transcript: Path) -> tuple[dict[str, Any], int]:
+    """The decision of a recorded talk about this order, and the bytes of the record; asks no model.
+
+    Args:
+        ready: the order, worked out anew; its roles are not used.
+        order: its file, for the message.
+        transcript: what `hold` wrote.
+
+    Raises:
+        RunError: the record was changed, is not whole, or was made by another version.
+        ConfigError: it is about other products, or about other facts or limits of one.
+    """
+    talks, content = replay(transcript)
+    other = find_difference([t.case for t in talks], ready.cases)
+    if other:
+        raise ConfigError(
+            f"{transcript} is not a talk about {order} as it is now: {other}. Give the order file it was "
+            "held for, or leave --replay out to negotiate anew."
+        )
+    return ready.decided(talks), len(content)
 
 
 def _leave(folder: Path) -> str:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -31,6 +31,10 @@ from malles.wholesale.rule_table import FrontTable, RuleTable
 
 Money = Annotated[float, Field(ge=0, le=1e9)]
 Units = Annotated[int, Field(ge=0, le=10**7)]
+
+
+TABLES = (".csv", ".tsv", ".parquet", ".pq", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
+"""Endings of what `malles draft` reads."""
 
 
 class _Table(BaseModel):
@@ -98,7 +102,7 @@ class TalkTable(_Table):
     tokens: Annotated[int, Field(ge=0)] = 0
     """Tokens at most, for all products together; 0 = no limit."""
     roles: Path | None = None
-    """A TOML file of roles; None takes manufacturer, service and dealer."""
+    """A TOML file of roles, seen from the order file; None takes manufacturer, service and dealer."""
 
 
 class OrderFile(_Table):
@@ -129,15 +133,36 @@ def load_order(path: Path) -> OrderFile:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as problem:
         raise ConfigError(f"There is no order file {path}; see examples/order.toml.") from problem
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+    except IsADirectoryError as problem:
+        raise ConfigError(f"{path} is a folder; name an order file, see examples/order.toml.") from problem
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        if path.suffix.lower() in TABLES:
+            raise ConfigError(
+                f"{path} is a table, not an order file (TOML). If it holds past orders, write an order file "
+                f"from it: malles draft {path} --buyer KEY -o order.toml"
+            ) from problem
         raise ConfigError(f"{path} cannot be read as TOML ({problem}).") from problem
+    except OSError as problem:
+        raise ConfigError(f"{path} cannot be read ({problem.strerror}).") from problem
     try:
-        return OrderFile.model_validate(values)
+        found = OrderFile.model_validate(values)
     except ValidationError as problem:
         errors = [e for e in problem.errors() if e["type"] != "too_short" or not e["input"]]
         raise ConfigError("\n".join(_sentence(path, error) for error in errors[:5])) from problem
     except UsageError as problem:  # the rule's grammar
         raise ConfigError(f"{path}: {problem}") from problem
+    return found if found.talk.roles is None else _with_roles_beside(found, found.talk.roles, path)
+
+
+def _with_roles_beside(found: OrderFile, roles: Path, path: Path) -> OrderFile:
+    """The file of roles is named as seen from the order file."""
+    there = path.parent / roles
+    if not there.is_file():
+        raise ConfigError(
+            f"There is no roles file {there} (named in {path} [talk] roles); a path is read from the folder "
+            "of the order file."
+        )
+    return found.model_copy(update={"talk": found.talk.model_copy(update={"roles": there})})
 
 
 def _sentence(path: Path, error: object) -> str:
@@ -148,9 +173,22 @@ def _sentence(path: Path, error: object) -> str:
         known += [*OrderFile.model_fields, *RuleTable.model_fields, *FrontTable.model_fields]
         hint = did_you_mean(place.split(".")[-1], known, count=1)
         return f"{path}: unknown setting {place!r}. {hint}".rstrip()
+    if place == "product" and error["type"] in {"missing", "too_short"}:
+        return f"{path} has no [[product]]; an order needs at least one, see examples/order.toml."
+    if error["type"] == "missing":
+        return f"{path}: {_named(error)} lacks {error['loc'][-1]!r}; add it, see examples/order.toml."
     if error["type"] == "value_error":
         return f"{path}: {error['ctx']['error']}."
     return f"{path}: {place}: {error['msg'][:1].lower()}{error['msg'][1:]}; got {str(error['input'])[:60]!r}."
+
+
+def _named(error: dict[str, Any]) -> str:
+    """The table in which something is missing, for a person."""
+    *table, _ = error["loc"]
+    if table[:1] == ["product"] and len(table) == 2:
+        name = error["input"].get("name") if isinstance(error["input"], dict) else None
+        return f"product {table[1] + 1}" + ("" if name is None else f" ({str(name)[:60]!r})")
+    return f"[{'.'.join(str(part) for part in table)}]" if table else "the file"
 
 
 def build_item(product: ProductTable, weeks: float) -> Item:
