@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from malles.cli import COMMANDS, load_command
 from malles.cli import negotiate as command
 from malles.cli import run as command_line
 from malles.discussion.transcript import read_transcript
@@ -247,3 +249,25 @@ def test_an_impossible_out_is_one_sentence(here, capsys, out, said):
     err = capsys.readouterr().err
     assert err.startswith(f"malles: --out {out}: ")
     assert said in err
+
+
+def bracketed(command) -> list[str]:
+    """Every [word] in the help of a command, of its arguments and of the commands in it, as it is written."""
+    texts = [command.help or "", *(getattr(p, "help", None) or "" for p in command.params)]
+    found = [word for text in texts for word in re.findall(r"\[[a-z_.-]+\]", text)]
+    return found + [w for inner in getattr(command, "commands", {}).values() for w in bracketed(inner)]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_words_in_brackets_are_not_eaten_from_the_help(name, capsys, monkeypatch):
+    """The help page reads markup; a bracket that is to be seen has a backslash before it."""
+    monkeypatch.setenv("COLUMNS", "200")
+    written = load_command(name, COMMANDS[name])
+    pages = [[name], *([name, inner] for inner in getattr(written, "commands", {}))]
+    for page in pages:
+        assert command_line([*page, "--help"]) == 0
+    shown = capsys.readouterr().out
+    for word in bracketed(written):
+        assert word in shown
+    if name == "negotiate":
+        assert "[rule];" in shown

@@ -23,7 +23,7 @@ def negotiate_command(
         bool, typer.Option(help="Let the roles discuss; --no-talk: the arithmetic alone.")
     ] = True,
     rule: Annotated[
-        bool, typer.Option(help="Hear the file's [rule]; --no-rule: as if it had none, for comparison.")
+        bool, typer.Option(help=r"Hear the file's \[rule]; --no-rule: as if it had none, for comparison.")
     ] = True,
     alone: Annotated[
         bool, typer.Option("--alone", help="One role that sees everything, the control of a discussion.")
@@ -35,11 +35,12 @@ def negotiate_command(
         ),
     ] = "smollm2",
     replay: Annotated[
-        Path | None, typer.Option(help="Hold a recorded transcript.jsonl again instead, without a model.")
+        Path | None,
+        typer.Option(help="Hold a recorded transcript.jsonl of this order again, without a model."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of all negotiations.")] = Path("negotiations"),
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check and print the plan, keep nothing.")
+        bool, typer.Option("--dry-run", help="Check order and roles, print the plan, keep nothing.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
