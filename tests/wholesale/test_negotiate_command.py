@@ -271,3 +271,12 @@ def test_words_in_brackets_are_not_eaten_from_the_help(name, capsys, monkeypatch
         assert word in shown
     if name == "negotiate":
         assert "[rule];" in shown
+
+
+def test_a_draft_into_a_folder_that_is_not_there_says_so(here, capsys):
+    Path("past.csv").write_text("customer,product,quantity,price\n" + "A,jam,6,2.0\n" * 6)
+    assert command_line(["draft", "past.csv", "--buyer", "A", "-o", "nodir/z.toml"]) != 0
+    err = capsys.readouterr().err
+    assert "nodir" in err
+    assert "There is no folder" in err
+    assert "fault of malles" not in err

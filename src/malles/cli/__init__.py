@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -182,11 +183,21 @@ def _explain(problem: Exception, *, verbose: bool) -> int:
     if full is not None:
         return _say(full, 1)
     if isinstance(problem, FileNotFoundError):
-        return _say(f"There is no file {problem.filename}.", 1)
+        return _say(_missing(str(problem.filename)), 1)
+    if isinstance(problem, NotADirectoryError | IsADirectoryError) and problem.filename is not None:
+        return _say(f"{problem.filename} cannot be used ({problem.strerror}). Check the path.", 1)
     if isinstance(problem, MemoryError):
         return _say("The memory of this machine is used up; take a smaller sample.", 1)
     more = "" if verbose else " This is a fault of malles; call it with -v to see where."
     return _say(f"{type(problem).__name__}: {problem}.{more}", 1)
+
+
+def _missing(path: str) -> str:
+    """What a path that is not there means: the file, or already its folder."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        return f"There is no folder {folder} for {path}. Make it first, or check the path."
+    return f"There is no file {path}."
 
 
 def _say(sentence: str, code: int) -> int:
