@@ -10,7 +10,7 @@ import pytest
 
 from malles.cli.distil import find_transcripts
 from malles.discussion.case import Case, Decision, Fact, Option
-from malles.discussion.lessons import agrees, read_lessons, split_lessons, write_example
+from malles.discussion.lessons import Lesson, agrees, read_lessons, split_lessons, write_example
 from malles.discussion.roles import ALONE, ROLES
 from malles.discussion.rounds import DiscussionSettings, discuss
 from malles.discussion.transcript import Transcript
@@ -113,6 +113,39 @@ def test_transcripts_are_found_in_folders(tmp_path):
         find_transcripts([tmp_path / "empty"])
 
 
+def lessons(count: int, groups: int) -> list[Lesson]:
+    return [
+        Lesson(case(f"shop{k % groups}/{k}"), Decision("A", 12), True, 9, 3000, f"shop{k % groups}")
+        for k in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "groups", "said"),
+    [
+        (19, 5, "0.53, too few to tell"), (20, 1, "0.50, one group: no interval"), (20, 5, "0.50 ["),
+    ],
+)  # fmt: skip
+def test_agreement_on_few_cases_is_said_to_be_too_little_to_tell(count, groups, said, capsys):
+    """Every second case agrees: ten of 19 are 0.53, ten of 20 are 0.50. The discussion has no times."""
+    from malles.cli.distil import _print
+    from malles.stages.distil import Asked, cost_rows, discussion_of, share_of, summary
+
+    kept = lessons(count, groups)
+    half = Asked([Decision("A", 12 if k % 2 == 0 else 30) for k in range(count)], count, 100, 2.0 * count, 0)
+    found = {
+        "too_few_to_tell": count < 20, "held_out": count, "discussion": summary(kept, discussion_of(kept), 1),
+        **{way: summary(kept, half, 1) for way in ("proposal", "before", "after")}, "taught_on": 4,
+        "examples_read": 8, "teaching_seconds": 3.0, "without_a_decision": 0, "repeated": 0,
+    }  # fmt: skip
+    assert share_of(found["after"], "same_decision", few=found["too_few_to_tell"]).startswith(said)
+    discussion, *_, after = cost_rows(found)
+    assert discussion == ("the discussion", "itself", "itself", "9.0", "3000", "not recorded", "0")
+    assert (after[1].startswith(said), after[5]) == (True, "2.00")
+    _print(found)
+    assert ("too few to tell how well" in capsys.readouterr().err) is (count < 20)
+
+
 def test_a_distillation_reports_agreement_and_cost(tmp_path, monkeypatch):
     """At a rate of nought the taught model is the untaught one: the same before and after.
 
@@ -145,6 +178,16 @@ def test_a_distillation_reports_agreement_and_cost(tmp_path, monkeypatch):
     for name in ("same_decision", "same_option", "calls", "tokens", "unreadable"):
         assert found["before"][name] == found["after"][name]
     assert json.loads((tmp_path / "out" / "distillation.json").read_text())["after"] == found["after"]
+    assert found["too_few_to_tell"]  # six cases
+    assert "same_decision_interval" not in found["after"]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "More Information Needed" not in card
+    assert str(tmp_path) not in card
+    for said in (
+        "base_model: tiny", "| taught on | 4 |", "on 6 held-out cases", "too few to tell", "no better",
+        "--model FOLDER", "| one call, after |", "| no model: the proposal | 0.50, too few to tell |",
+    ):  # fmt: skip
+        assert said in card, said
     with pytest.raises(DataError, match="no discussion to hold out"):
         distil(
             files[:1], tmp_path / "again", replace(settings), held=files[:1],

@@ -72,26 +72,18 @@ def find_transcripts(given: list[Path]) -> list[Path]:
 
 
 def _print(found: dict[str, Any]) -> None:
-    names = {
-        "discussion": "the discussion", "proposal": "no model: the proposal",
-        "before": "one call, before", "after": "one call, after",
-    }  # fmt: skip
-
-    def part(row: dict[str, Any], name: str) -> str:
-        low, high = row.get(f"{name}_interval", (None, None))
-        return f"{row[name]:.2f}" + (f" [{low:.2f}, {high:.2f}]" if low is not None else "")
+    from malles.stages.distil import COLUMNS, LEAST_CASES, cost_rows
 
     print_table(
-        ("who decides", "same decision", "same option", "calls", "tokens", "processor-s", "unreadable"),
-        [
-            (name, part(found[key], "same_decision"), part(found[key], "same_option"),
-             f"{found[key]['calls']:.1f}", f"{found[key]['tokens']:.0f}",
-             "–" if found[key]["processor_seconds"] is None else f"{found[key]['processor_seconds']:.2f}",
-             found[key]["unreadable"])
-            for key, name in names.items()
-        ],
+        COLUMNS, cost_rows(found),
         title=f"Agreement with the discussion on {found['held_out']} held-out cases, and cost per case",
     )  # fmt: skip
+    if found["too_few_to_tell"]:
+        typer.echo(
+            f"{found['held_out']} held-out cases are too few to tell how well it agrees; give transcripts of "
+            f"more orders, or others with --held, until {LEAST_CASES} are held out.",
+            err=True,
+        )
     typer.echo(
         f"Taught on {found['taught_on']} discussions ({found['examples_read']} readings, "
         f"{found['teaching_seconds']:.0f} processor-seconds); {found['without_a_decision']} had no decision, "

@@ -2,6 +2,7 @@
 
     adapter_config.json, adapter_model.safetensors
     writer.json                                       base model, settings, facts; checked before loading
+    README.md                                         the model card
 
 Nothing is pickled; weights of another base model are refused.
 """
@@ -9,7 +10,7 @@ Nothing is pickled; weights of another base model are refused.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from malles.errors import ModelError
 
 if TYPE_CHECKING:
-    from malles.llm.training.replies import Taught
+    from malles.llm.training.replies import ReplySettings, Taught
 
 VERSION = 1
 FILE = "writer.json"
@@ -44,6 +45,50 @@ def save_taught(taught: Taught, folder: Path, facts: Mapping[str, Any]) -> None:
         "facts": dict(facts),
     }  # fmt: skip
     (folder / FILE).write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_card(folder, taught.settings, {**facts, "examples_read": taught.examples})
+
+
+def write_card(
+    folder: Path, settings: ReplySettings, facts: Mapping[str, Any], measured: Sequence[str] = ()
+) -> None:
+    """Write the model card over the blank one that peft leaves.
+
+    Args:
+        folder: of the adapter.
+        settings: how it was taught.
+        facts: what it was taught on, by name.
+        measured: Markdown lines on how well it agrees with its teacher, and what it costs.
+    """
+    base = Path(settings.model).name if Path(settings.model).is_absolute() else settings.model
+    facts = {**facts, "epochs": settings.epochs, "learning_rate": settings.rate, "seed": settings.seed}
+    lines = [
+        "---",
+        f"base_model: {base}",
+        "library_name: peft",
+        "tags: [malles, negotiation, distillation]",
+        "---",
+        "# A discussion in one call",
+        "",
+        f"An adapter of rank {settings.rank} on the last {settings.tuned_layers} layers of `{base}`. It was "
+        "taught to say at once what recorded discussions of roles decided: an option, and units.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name.replace('_', ' ')} | {value} |" for name, value in facts.items()),
+        "",
+        *(measured or ["How often it agrees with discussions that it was not taught was not measured."]),
+        "",
+        "It is as good as its teacher and no better: it was taught what the roles decided, not what was "
+        "right. Whether it helps to discuss is another question: with the embedded model it added nothing on "
+        "real reorders (docs/results.md of malles). Its claims, `agreed` and `not agreed`, say whether the "
+        "roles would have come to the same proposal; they are no reasons.",
+        "",
+        "Use: `malles negotiate ORDER.toml --model FOLDER` with this folder; packs, minimum, budget and the "
+        "other limits of the order hold whatever it says. In Python: "
+        "`malles.llm.taught.load_taught(folder)`. The adapter alone loads with peft.",
+        "",
+    ]
+    (folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
 
 
 def is_taught(folder: Path) -> bool:

@@ -10,7 +10,7 @@ needs no model: the first option at its proposal.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import process_time
@@ -26,11 +26,20 @@ from malles.errors import DataError
 from malles.evaluation.bootstrap import clusters_of, mean_interval
 from malles.llm.backend import Backend
 from malles.llm.backends.local import LocalBackend
-from malles.llm.taught import save_taught
+from malles.llm.taught import save_taught, write_card
 from malles.llm.training.replies import ReplySettings, teach_replies
 from malles.road import Tell
 
 LEAST_GROUPS = 2
+"""An interval draws groups; one alone has none."""
+LEAST_CASES = 20
+"""Fewer held-out cases tell too little: if all of 20 agree, one in six may still differ (at least .832 agree:
+Clopper & Pearson 1934)."""
+WAYS = {
+    "discussion": "the discussion", "proposal": "no model: the proposal",
+    "before": "one call, before", "after": "one call, after",
+}  # fmt: skip
+COLUMNS = ("who decides", "same decision", "same option", "calls", "tokens", "processor-s", "unreadable")
 
 
 @dataclass(frozen=True)
@@ -82,8 +91,9 @@ def distil(
         [write_example(lesson) for lesson in taught_on], settings,
         lambda done, total, loss: tell(f"teaching, loss {loss:.2f}", done, total),
     )  # fmt: skip
-    facts = {
+    facts: dict[str, Any] = {
         "taught_on": len(taught_on), "held_out": len(kept), "without_a_decision": lost, "repeated": repeated,
+        "too_few_to_tell": len(kept) < LEAST_CASES,
     }  # fmt: skip
     save_taught(taught, folder, facts)
     after = ask(cases, LocalBackend.taught(folder), "after", tell)
@@ -100,7 +110,53 @@ def distil(
         ],
     }  # fmt: skip
     (folder / "distillation.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    shown = {name: value for name, value in facts.items() if name != "too_few_to_tell"}
+    shown |= {"examples_read": taught.examples, "teaching_seconds": f"{taught.seconds:.0f}"}
+    write_card(folder, settings, shown, measured(found))
     return found
+
+
+def cost_rows(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Agreement and cost of every way of deciding, as text in the order of `COLUMNS`."""
+    rows: list[tuple[str, ...]] = []
+    for way, name in WAYS.items():
+        row, few = found[way], found["too_few_to_tell"]
+        seconds = row["processor_seconds"]
+        agreement = (
+            ("itself", "itself") if way == "discussion"
+            else (share_of(row, "same_decision", few=few), share_of(row, "same_option", few=few))
+        )  # fmt: skip
+        costs = (f"{row['calls']:.1f}", f"{row['tokens']:.0f}")
+        rows.append(
+            (name, *agreement, *costs, "not recorded" if seconds is None else f"{seconds:.2f}",
+             str(row["unreadable"]))
+        )  # fmt: skip
+    return rows
+
+
+def share_of(row: Mapping[str, Any], name: str, *, few: bool) -> str:
+    """A share with its interval, or with the reason why it has none.
+
+    >>> share_of({"same_option": 1.0}, "same_option", few=True)
+    '1.00, too few to tell'
+    """
+    if few:
+        return f"{row[name]:.2f}, too few to tell"
+    if f"{name}_interval" not in row:
+        return f"{row[name]:.2f}, one group: no interval"
+    low, high = row[f"{name}_interval"]
+    return f"{row[name]:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def measured(found: Mapping[str, Any]) -> list[str]:
+    """Lines of the model card on agreement and cost."""
+    few = f" Fewer than {LEAST_CASES} are too few to tell." if found["too_few_to_tell"] else ""
+    return [
+        f"## Agreement with the discussion on {found['held_out']} held-out cases, and cost per case", "",
+        *(f"| {' | '.join(cells)} |" for cells in (COLUMNS, ["---"] * len(COLUMNS), *cost_rows(found))), "",
+        f"The same decision: the same option, and units within 5 %; 95 % intervals draw groups.{few} Tokens "
+        "are those read and written; a transcript holds the calls and tokens of its discussion, no times.",
+    ]  # fmt: skip
 
 
 def check_lessons(taught_on: Sequence[Lesson], kept: Sequence[Lesson]) -> None:
@@ -151,7 +207,7 @@ def proposals(cases: Sequence[Case]) -> Asked:
 
 
 def summary(lessons: Sequence[Lesson], asked: Asked, seed: int) -> dict[str, Any]:
-    """Agreement with the discussion, and cost per case; intervals draw groups of cases."""
+    """Agreement with the discussion, and cost per case; intervals draw groups, if there are enough cases."""
     pairs = [(lesson.decision, made) for lesson, made in zip(lessons, asked.decisions, strict=True)]
     names = sorted({lesson.group for lesson in lessons})
     group = np.array([names.index(lesson.group) for lesson in lessons])
@@ -162,7 +218,7 @@ def summary(lessons: Sequence[Lesson], asked: Asked, seed: int) -> dict[str, Any
     ):
         value = np.array(values, float)
         out[name] = float(value.mean())
-        if len(names) >= LEAST_GROUPS:
+        if len(names) >= LEAST_GROUPS and len(lessons) >= LEAST_CASES:
             interval = mean_interval(value, clusters_of(group), np.random.default_rng(seed))
             out[f"{name}_interval"] = [interval.low, interval.high]
     n = len(lessons)
