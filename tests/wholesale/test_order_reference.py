@@ -104,13 +104,21 @@ def test_the_law_of_the_page_gives_the_range_that_roles_read():
     assert demand in PAGE
 
 
+def test_the_role_of_the_page_is_a_role(tmp_path: Path):
+    (tmp_path / "roles.toml").write_text(re.findall(r"```toml\n(\[\[role\]\].*?)```", PAGE, re.DOTALL)[0])
+    assert [r.name for r in load_roles(tmp_path / "roles.toml")] == ["owner"]
+
+
 def test_the_example_of_roles_discusses_the_example_order(tmp_path: Path):
     """Three roles that all ask for the proposal: agreed at once, and each read only its topics."""
-    path = ROOT / "examples" / "roles.toml"
-    roles = load_roles(path)
+    text = (ROOT / "examples" / "roles.toml").read_text()
+    (tmp_path / "roles.toml").write_text(text)
+    roles = load_roles(tmp_path / "roles.toml")
     assert [r.name for r in roles if r.decides] == ["owner"]
-    order = load_order(EXAMPLE)
-    order = order.model_copy(update={"talk": order.talk.model_copy(update={"roles": path})})
+    named = re.findall(r"^#   (.*)$", text, re.MULTILINE)  # as the file says that it is named
+    assert len(named) == 2
+    (tmp_path / "order.toml").write_text(EXAMPLE.read_text() + "\n".join(named) + "\n")
+    order = load_order(tmp_path / "order.toml")
     cases = build_cases(order, *plan_file(order))
     for role in roles:
         known = set().union(*({f.topic for f in role.facts(case)} for case in cases))
