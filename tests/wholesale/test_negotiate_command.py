@@ -101,7 +101,7 @@ def test_a_line_cut_short_does_not_hide_the_lines_before_it(here, monkeypatch):
 def test_a_stop_before_the_first_word_leaves_no_folder(here, monkeypatch, capsys):
     speaking(monkeypatch, stopped_after(0, KeyboardInterrupt()))
     assert command_line(TALK) == 130
-    assert "Stopped. Nothing was said, and no folder is left." in capsys.readouterr().err
+    assert "Stopped. Nothing was said, and nothing is kept." in capsys.readouterr().err
     assert inside("negotiations") == []
 
 
@@ -119,7 +119,7 @@ def test_a_replay_prints_the_order_of_the_talk_in_words(here, monkeypatch, capsy
     again = ["negotiate", "cafe.toml", "--replay", "negotiations/cafe-1/transcript.jsonl"]
     assert command_line([*again, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {k: v for k, v in held.items() if k != "talk"}
-    assert command_line(again) == 0
+    assert command_line([*again[:-1], "negotiations/cafe-1"]) == 0
     out = capsys.readouterr().out
     assert "jam" in out
     assert "agreed: all roles propose the same" in out
@@ -280,3 +280,16 @@ def test_a_draft_into_a_folder_that_is_not_there_says_so(here, capsys):
     assert "nodir" in err
     assert "There is no folder" in err
     assert "fault of malles" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("cafe.toml", "cafe.toml is no transcript, or its first line was changed on disk."),
+        ("nothing", "There is no transcript nothing; malles negotiate ORDER.toml writes one."),
+        (".", "There is no transcript transcript.jsonl; malles negotiate ORDER.toml writes one."),
+    ],
+)
+def test_what_is_no_transcript_is_not_replayed(here, capsys, name, said):
+    assert command_line(["negotiate", "cafe.toml", "--replay", name]) == 1
+    assert said in capsys.readouterr().err

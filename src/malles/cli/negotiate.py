@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,25 +47,23 @@ def negotiate_command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Decide what to order: the arithmetic proposes, roles discuss within bounds, limits hold."""
-    from malles.wholesale.order import load_order
+    with _told_when_stopped():
+        from malles.stages.negotiate import hold_again, prepare
+        from malles.wholesale.order import load_order
 
-    asked = load_order(order)
-    if not rule:
-        asked = asked.model_copy(update={"rule": None})
-    from malles.stages.negotiate import prepare
-
-    if _is_taught(model):  # it says at once, alone, what the discussion would decide
-        alone = True
-        asked = asked.model_copy(update={"talk": asked.talk.model_copy(update={"rounds": 1})})
-    if replay is not None:
-        from malles.stages.negotiate import hold_again
-
-        found, size = hold_again(prepare(asked, alone=True), order, replay)
-        typer.echo(f"Replayed {replay}: {size:,} bytes, equal to those on the disk.", err=True)
-    elif dry_run:
-        found = prepare(asked, alone=alone).decided()
-    else:
-        found = _negotiate(asked, out, model if talk else None, alone=alone)
+        asked = load_order(order)
+        if not rule:
+            asked = asked.model_copy(update={"rule": None})
+        if _is_taught(model):  # it says at once, alone, what the discussion would decide
+            alone = True
+            asked = asked.model_copy(update={"talk": asked.talk.model_copy(update={"rounds": 1})})
+        if replay is not None:
+            found, size = hold_again(prepare(asked, alone=True), order, replay)
+            typer.echo(f"Replayed {replay}: {size:,} bytes, equal to those on the disk.", err=True)
+        elif dry_run:
+            found = prepare(asked, alone=alone).decided()
+        else:
+            found = _negotiate(asked, out, model if talk else None, alone=alone)
     if json:
         print_json(found)
         return
@@ -71,31 +71,37 @@ def negotiate_command(
 
 
 def _negotiate(asked: OrderFile, out: Path, model: str | None, *, alone: bool) -> dict[str, Any]:
-    """Check, make a folder, talk; what was said before a stop or a failure is kept, and the user told."""
+    """Check everything, make a folder, talk."""
     from malles.stages.negotiate import hold, prepare
 
     _check_out(out)
     if model is not None:
         _check_model(model)
+    with progress() as tell:
+        tell("arithmetic")
+        ready = prepare(asked, alone=alone)
+        if model is not None:
+            tell("loading the model")
+        backend = None if model is None else _backend(model)
+        folder = _new_folder(out, asked.order.name)
+        found = hold(ready, folder, backend, tell=tell)
+    typer.echo(f"Kept in {folder}", err=True)
+    return found
+
+
+@contextmanager
+def _told_when_stopped() -> Iterator[None]:
+    """Say where a talk is that was stopped or failed; the notes of the exception know."""
     try:
-        with progress() as tell:
-            tell("arithmetic")
-            ready = prepare(asked, alone=alone)
-            if model is not None:
-                tell("loading the model")
-            backend = None if model is None else _backend(model)
-            folder = _new_folder(out, asked.order.name)
-            found = hold(ready, folder, backend, tell=tell)
+        yield
     except KeyboardInterrupt as stopped:
-        notes = getattr(stopped, "__notes__", ["Nothing was said, and no folder is left."])
+        notes = getattr(stopped, "__notes__", ["Nothing was said, and nothing is kept."])
         typer.echo(f"malles: Stopped. {notes[0]}", err=True)
         raise typer.Exit(STOPPED) from None
     except Exception as problem:
         for note in getattr(problem, "__notes__", []):
             typer.echo(f"malles: {note}", err=True)
         raise
-    typer.echo(f"Kept in {folder}", err=True)
-    return found
 
 
 def _print(found: dict[str, Any], currency: str) -> None:

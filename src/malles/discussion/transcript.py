@@ -31,8 +31,6 @@ WORDS = {
     "high": "most units", "reservation": "walk-away cost",
 }  # fmt: skip
 """Fields of an option, for a person."""
-HEADER = 1
-"""Lines before the first exchange."""
 
 
 class Transcript:
@@ -48,6 +46,7 @@ class Transcript:
         """With `path`, from the first exchange on everything stands at once in `partial_of(path)` as well."""
         self._partial = None if path is None else partial_of(path)
         self._lines: list[str] = []
+        self._grown = 0
         self._seal = ""
         self._add(
             "header", version=VERSION, settings=asdict(settings), roles=[asdict(role) for role in roles],
@@ -57,16 +56,14 @@ class Transcript:
     def listen(self, exchange: Exchange) -> None:
         """Keep one exchange."""
         self._add("exchange", **asdict(exchange))
-        if self._partial is not None:
-            new = self._lines[-1:] if len(self._lines) > HEADER + 1 else self._lines
-            with self._partial.open("a", encoding="utf-8") as file:
-                file.write("\n".join(new) + "\n")
+        self._grow()
 
     def close(self, talks: Sequence[Discussion]) -> None:
         """Keep the decisions."""
         for talk in talks:
             end = talk.end.name if talk.end else ""
             self._add("decision", case=talk.case.id, end=end, **asdict(talk.decision))
+        self._grow()
 
     def bytes(self) -> bytes:
         """What is written to the disk."""
@@ -75,8 +72,16 @@ class Transcript:
     def write(self, path: Path) -> None:
         """Write all of it, or nothing."""
         partial = partial_of(path)
-        partial.write_bytes(self.bytes())
+        if partial != self._partial:  # else it has grown there
+            partial.write_bytes(self.bytes())
         partial.replace(path)
+
+    def _grow(self) -> None:
+        """Write the lines that are new behind those on the disk: a stop at any time leaves what was said."""
+        if self._partial is not None:
+            with self._partial.open("a" if self._grown else "w", encoding="utf-8") as file:
+                file.writelines(line + "\n" for line in self._lines[self._grown :])
+            self._grown = len(self._lines)
 
     def _add(self, kind: str, **values: Any) -> None:
         body = json.dumps(_plain({"kind": kind, **values}), sort_keys=True, allow_nan=False)
@@ -134,9 +139,10 @@ def _read_lines(text: str, path: Path) -> list[dict[str, Any]]:
             body, given = str(outer["line"]), str(outer["seal"])
             values = json.loads(body)
         except (ValueError, KeyError, TypeError) as problem:
-            raise RunError(
-                f"{path}, line {number} is no line of a transcript; it was changed on disk."
-            ) from problem
+            what = f"{path}, line {number} is no line of a transcript; it was changed on disk."
+            if number == 1:
+                what = f"{path} is no transcript, or its first line was changed on disk."
+            raise RunError(what) from problem
         seal = seal_of(seal, body)
         if given != seal:
             raise RunError(

@@ -132,12 +132,13 @@ def hold_again(ready: Prepared, order: Path, transcript: Path) -> tuple[dict[str
     Args:
         ready: the order, worked out anew; its roles are not used.
         order: its file, for the message.
-        transcript: what `hold` wrote.
+        transcript: what `hold` wrote, or its folder.
 
     Raises:
         RunError: the record was changed, is not whole, or was made by another version.
         ConfigError: it is about other products, or about other facts or limits of one.
     """
+    transcript = transcript / TRANSCRIPT if transcript.is_dir() else transcript
     talks, content = replay(transcript)
     other = find_difference([t.case for t in talks], ready.cases)
     if other:
@@ -158,7 +159,7 @@ def _leave(folder: Path) -> str:
         count = count_exchanges(partial)
         return f"The talk so far, {count} exchange{'s' * (count != 1)}, is in {partial}."
     shutil.rmtree(folder)
-    return "Nothing was said, and no folder is left."
+    return "Nothing was said, and nothing is kept."
 
 
 def settled(
