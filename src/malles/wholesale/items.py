@@ -60,15 +60,21 @@ class Item:
         return units if self.most is None or units <= self.most else None
 
 
-def menu_of(item: Item, most: int | None = None) -> tuple[ndarray, ndarray, ndarray]:
-    """(Quantities, unit costs, expected profits) that a product offers.
+def menu_of(item: Item) -> tuple[ndarray, ndarray, ndarray]:
+    """(Quantities, unit costs, expected profits) that a product offers, whatever could be best.
+
+    Every whole number of packs up to the reach of demand and stock (demand has a tail of 1e-9); beyond it the
+    minimum order and the price breaks, each rounded up to packs: there a further unit is surely left over.
 
     Args:
-        item: the product.
-        most: quantities at most, thinned evenly with the price breaks kept; None = all.
+        item: the product; its salvage lies below its costs.
 
     Raises:
         DataError: the minimum order is above what the supplier has, or price breaks do not rise.
+
+    >>> jam = Item("jam", Demand(np.array([0.0, 0.5, 0.5])), 3.0, (Tier(0, 2.0), Tier(9, 0.1)), pack=2)
+    >>> menu_of(jam)[0]
+    array([ 0,  2,  4, 10])
     """
     if item.most is not None and item.least > item.most:
         raise DataError(
@@ -78,16 +84,12 @@ def menu_of(item: Item, most: int | None = None) -> tuple[ndarray, ndarray, ndar
     breaks = [t.least for t in item.tiers]
     if not breaks or breaks[0] > 1 or any(a >= b for a, b in pairwise(breaks)):
         raise DataError(f"{item.name}: price breaks must begin at 0 or 1 and rise, got {breaks}")
-    furthest = max(len(item.demand.probability) - 1 - item.stock, 0) + item.pack
-    furthest = max(furthest, -(-item.least // item.pack) * item.pack, breaks[-1] + item.pack)
-    units = np.arange(0, furthest + 1, item.pack)
+    reach = max(len(item.demand.probability) - 1 - item.stock, 0) + item.pack
+    beyond = [-(-u // item.pack) * item.pack for u in (item.least, *breaks)]
+    units = np.unique(np.concatenate([np.arange(0, reach + 1, item.pack), beyond]))
     units = units[(units == 0) | (units >= item.least)]
     if item.most is not None:
         units = units[units <= item.most]
-    if most is not None and len(units) > most:
-        thin = np.unique(np.linspace(0, len(units) - 1, most).astype(int))
-        at = np.searchsorted(units, [b for b in breaks if b <= units[-1]])
-        units = units[np.unique(np.concatenate([thin, at]))]
     cost, profit = worth_of(item, units)
     kept = (units == 0) | (cost <= item.walk_away)
     return units[kept], cost[kept], profit[kept]

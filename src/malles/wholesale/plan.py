@@ -1,27 +1,22 @@
 """Orders of many products that share a budget, a shelf and a truck: a mixed-integer program.
 
-    maximise   Σ_i Σ_k profit[i, k] x[i, k]
+    maximise   Σ_i Σ_k gain[i, k] x[i, k]
     subject to Σ_k x[i, k] = 1,   Σ cost x <= budget,   Σ space x <= shelf,   x binary
 
-Every product offers a menu of quantities (whole packs, the minimum order, the price breaks), so that breaks
-and minimum orders are exact.
+Every product offers all its quantities (`menu_of`), so that packs, breaks and minimum orders are exact; how
+the best choice is found stands in `plan_search`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy import ndarray
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import csr_array
 
 from malles.errors import DataError
 from malles.wholesale.items import Item, menu_of
-
-MENU = 40
-"""Quantities offered per product at most; more are thinned evenly, price breaks kept."""
+from malles.wholesale.plan_search import Limits, Menus, find_choice
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,9 @@ class PlannedOrder:
     cost: float
     """Per unit."""
     profit: float
-    """Expected, currency."""
+    """Expected, currency; the sale of the stock at hand included."""
+    gain: float
+    """Expected, beyond ordering none of it."""
 
 
 @dataclass(frozen=True)
@@ -44,23 +41,28 @@ class Plan:
     spent: float
     space: float
     profit: float
-    """Expected, of all products, stock at hand included."""
+    """Expected, of all products, the sale of the stock at hand included."""
+    gain: float
+    """Expected, beyond ordering nothing: what the orders add."""
     budget_worth: float
-    """Expected profit per unit of currency that a budget a fifth larger would bring."""
+    """Expected profit per unit of currency that a budget a fifth larger would bring; 0 without a budget."""
     gap: float
-    """How far the plan can be from the best one, as a share of its profit."""
+    """How far the gain can be below that of the best plan, as a share of it."""
 
 
 def plan_orders(
-    items: Sequence[Item], *, budget: float | None = None, shelf: float | None = None, seconds: float = 10.0
+    items: Sequence[Item], *, budget: float | None = None, shelf: float | None = None, seconds: float = 3.0
 ) -> Plan:
     """The orders with the highest expected profit within a budget and a shelf.
+
+    Whatever the time, no other quantity of one product alone would add profit within the limits.
 
     Args:
         items: products; see `Item`.
         budget: cash at most; None = no limit.
         shelf: space at most; None = no limit.
-        seconds: of search at most; `Plan.gap` says how far from the best the plan can be.
+        seconds: for the program at most, and once more for the worth of a larger budget; `Plan.gap` says how
+            far from the best the plan can be.
 
     Raises:
         DataError: there is nothing to order, or limits below zero.
@@ -70,41 +72,20 @@ def plan_orders(
     for name, limit in (("budget", budget), ("shelf", shelf)):
         if limit is not None and not limit >= 0:
             raise DataError(f"the {name} must be at least 0, got {limit}")
-    menus = [menu_of(item, MENU) for item in items]
-    best = _solve(items, menus, budget, shelf, seconds)
-    worth = 0.0
-    if budget is not None and budget > 0 and best.spent > 0.5 * budget:
-        more = _solve(items, menus, 1.2 * budget, shelf, seconds)
-        worth = max(more.profit - best.profit, 0.0) / (0.2 * budget)
-    return Plan(best.orders, best.spent, best.space, best.profit, worth, best.gap)
-
-
-def _solve(
-    items: Sequence[Item],
-    menus: list[tuple[ndarray, ndarray, ndarray]],
-    budget: float | None,
-    shelf: float | None,
-    seconds: float,
-) -> Plan:
-    units, cost, profit = (np.concatenate([m[k] for m in menus]) for k in range(3))
-    owner = np.repeat(np.arange(len(items)), [len(m[0]) for m in menus])
-    space = np.array([item.space for item in items])[owner] * units
-    cells = np.arange(len(owner))
-    one = csr_array((np.ones(len(owner)), (owner, cells)), shape=(len(items), len(owner)))
-    limits = [LinearConstraint(one, 1, 1)]
-    for weight, limit in ((cost * units, budget), (space, shelf)):
-        if limit is not None:
-            limits.append(LinearConstraint(weight[None, :], -np.inf, limit + 1e-9))
-    found = milp(
-        -profit, constraints=limits, integrality=np.ones(len(owner)), bounds=Bounds(0, 1),
-        options={"time_limit": seconds},
-    )  # fmt: skip
-    if found.x is None:
-        raise DataError(f"no plan was found ({found.message}); ask for more seconds or fewer products")
-    taken = np.flatnonzero(found.x > 0.5)
+    limits = Limits(np.inf if budget is None else budget, np.inf if shelf is None else shelf)
+    offers = [menu_of(item) for item in items]
+    menus = Menus.build([(u, c, p - p[0], item.space) for (u, c, p), item in zip(offers, items, strict=True)])
+    chosen, gap = find_choice(menus, limits, seconds)
+    nothing = [float(profit[0]) for _, _, profit in offers]
     orders = tuple(
-        PlannedOrder(items[owner[k]].name, int(units[k]), float(cost[k]), float(profit[k])) for k in taken
-    )
-    gap = float(getattr(found, "mip_gap", 0.0) or 0.0)
-    spent, room, gain = (float(x[taken].sum()) for x in (cost * units, space, profit))
-    return Plan(orders, spent, room, gain, 0.0, gap)
+        PlannedOrder(item.name, int(menus.units[k]), float(menus.cost[k]), none + float(menus.gain[k]),
+                     float(menus.gain[k]))
+        for item, k, none in zip(items, chosen, nothing, strict=True)
+    )  # fmt: skip
+    spent, space, gain = (float(x[chosen].sum()) for x in (menus.money, menus.space, menus.gain))
+    worth = 0.0
+    extra = 0.2 * (budget or 0.0)
+    if extra > 0:
+        more, _ = find_choice(menus, replace(limits, money=limits.money + extra), seconds)
+        worth = max(float(menus.gain[more].sum()) - gain, 0.0) / extra
+    return Plan(orders, spent, space, gain + sum(nothing), gain, worth, gap)
