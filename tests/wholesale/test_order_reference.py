@@ -16,7 +16,7 @@ from malles.discussion.roles import EVERYTHING, ROLES, _RoleTable, load_roles
 from malles.llm.backends.scripted import ScriptedBackend
 from malles.stages.negotiate import negotiate
 from malles.wholesale.order import OrderFile, OrderTable, ProductTable, TalkTable, load_order
-from malles.wholesale.rule import TOPIC
+from malles.wholesale.rule import TOPIC, apply_rule
 from malles.wholesale.rule_table import FrontTable, RuleTable
 from malles.wholesale.talk import build_cases, plan_file
 
@@ -102,6 +102,20 @@ def test_the_law_of_the_page_gives_the_range_that_roles_read():
     (demand,) = (f.text for f in case.facts if f.topic == "demand")
     assert demand == f"{mean:.0f} expected in 5 weeks, 34 to 53 likely"
     assert demand in PAGE
+
+
+def test_the_texts_of_the_page_are_those_that_roles_read_of_the_example(tmp_path: Path):
+    """`examples/order.toml` with its rule, which stands there as a comment."""
+    text = re.sub(r"^# (\[rule\]|formula = .*)$", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
+    (tmp_path / "order.toml").write_text(text)
+    order = load_order(tmp_path / "order.toml")
+    cases = build_cases(order, *plan_file(order), apply_rule(order))
+    read = {(f.topic, f.text) for case in cases for f in case.facts}
+    shown = {
+        (topic, cells[1].partition(" (")[0]) for topic, cells in rows(PAGE[PAGE.index("| topic |") :]).items()
+    }
+    assert len(shown) == 13
+    assert shown <= read
 
 
 def test_the_role_of_the_page_is_a_role(tmp_path: Path):

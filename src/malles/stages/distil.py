@@ -86,7 +86,7 @@ def distil(
         taught_on, kept = split_lessons(taught_on, share, settings.seed)
     check_lessons(taught_on, kept)
     cases = [lesson.case for lesson in kept]
-    before = ask(cases, LocalBackend.untuned(settings.model), "before", tell)
+    before = ask(cases, _loaded(LocalBackend.untuned(settings.model)), "before", tell)
     taught = teach_replies(
         [write_example(lesson) for lesson in taught_on], settings,
         lambda done, total, loss: tell(f"teaching, loss {loss:.2f}", done, total),
@@ -96,7 +96,7 @@ def distil(
         "too_few_to_tell": len(kept) < LEAST_CASES,
     }  # fmt: skip
     save_taught(taught, folder, facts)
-    after = ask(cases, LocalBackend.taught(folder), "after", tell)
+    after = ask(cases, _loaded(LocalBackend.taught(folder)), "after", tell)
     found = facts | {
         "settings": asdict(settings), "teaching_seconds": taught.seconds, "examples_read": taught.examples,
         "first_loss": taught.loss[0], "last_loss": taught.loss[-1], "too_long": taught.too_long,
@@ -176,6 +176,12 @@ def check_lessons(taught_on: Sequence[Lesson], kept: Sequence[Lesson]) -> None:
 def said(decision: Decision) -> dict[str, Any]:
     """A decision as JSON."""
     return {"choice": decision.choice, "units": decision.units}
+
+
+def _loaded(backend: LocalBackend) -> LocalBackend:
+    """The backend with its weights in memory: reading them from the disk is no part of an answer."""
+    _ = backend.writer
+    return backend
 
 
 def ask(cases: Sequence[Case], backend: Backend, what: str, tell: Tell, *, rounds: int = 1) -> Asked:
