@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from math import ceil, floor
 from pathlib import Path
 
 import pytest
@@ -99,9 +100,10 @@ def test_a_rule_as_a_fact_moves_nothing_by_itself(tmp_path):
 @pytest.mark.parametrize(
     ("formula", "product", "ordered", "said"),
     [
-        ("0 * stock", "", 0, ""),
-        ("1000 * demand", "", None, "can be had"),  # a quarter above the plan at most
-        ("stock", "", None, "must be taken"),  # a quarter below it at least
+        ("0 * stock", "[talk]\ndrop = true\n", 0, ""),
+        ("0 * stock", "", None, "nothing was proposed; the rule may take at least"),
+        ("1000 * demand", "", None, "the rule may take at most"),  # a quarter above the plan
+        ("stock", "", None, "the rule may take at least"),  # a quarter below it
         ("13 + 0 * stock", "pack = 6\n", 12, "13 units are no whole packs of 6: 12"),
         ("20 * demand", "available = 11\n", 11, "at most 11 units can be had"),
         (UP_TO, "walk_away = 1.5\n", 0, "above the walk-away of 1.5"),
@@ -113,8 +115,8 @@ def test_a_rule_that_proposes_is_held_within_the_limits(tmp_path, formula, produ
     planned = plan.orders[0].units
     assert planned == 0 if "walk_away" in product else planned > 4
     (line,) = settle_order(order, items, plan, None, apply_rule(order))
-    bound = {"can be had": int(planned * 1.25), "must be taken": int(planned - 0.25 * planned)}
-    assert line.ordered == (bound[said] if ordered is None else ordered)
+    bound = floor(planned * 1.25) if "most" in said else ceil(planned * 0.75)
+    assert line.ordered == (bound if ordered is None else ordered)
     assert said in "; ".join(line.corrections)
     assert line.proposed == planned
 

@@ -62,7 +62,7 @@ def item_of(values) -> Item:
     )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(PRODUCTS, st.floats(0, 200))
 def test_the_plan_of_one_product_is_the_best_of_all_its_quantities(values, budget):
     item = item_of(values)
@@ -73,7 +73,7 @@ def test_the_plan_of_one_product_is_the_best_of_all_its_quantities(values, budge
     assert plan_orders([item]).profit == pytest.approx(profit.max(), abs=1e-6)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(st.lists(PRODUCTS, min_size=2, max_size=5), st.floats(0, 300), st.none() | st.floats(0, 100))
 def test_no_quantity_of_one_product_betters_a_plan(products, budget, shelf):
     items = [item_of(values) for values in products]

@@ -44,6 +44,12 @@ class Option:
     """Units per case."""
     reservation: float = float("inf")
     """Walk-away: a unit cost above it is never paid."""
+    may_drop: bool = True
+    """Whether nothing may be bought too; False counts, where this is the only option, as a lower bound."""
+    low_words: str = ""
+    """Said before `low` where it binds, for example "the talk may take at least"; '' = the usual words."""
+    high_words: str = ""
+    """Said before `high` where it binds."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +105,21 @@ NOTHING = Decision(None, 0)
 def enforce_limits(case: Case, choice: str | None, units: int) -> Decision:
     """The nearest decision that keeps every limit: packs, stock, bounds, budget, walk-away.
 
+    Nothing is bought if nothing is proposed, unless the only option may not be dropped.
+
     >>> jam = Option("A", "jam", cost=2.0, low=6, high=24, pack=6)
     >>> decision = enforce_limits(Case("c", "?", (), (jam,), budget=30.0), "A", 20)
     >>> decision.units, decision.corrections
     (12, ('20 units are no whole packs of 6: 18', 'the budget of 30 pays 12'))
     """
     option = case.option(choice) if choice is not None else None
-    if option is None or units <= 0:
-        return NOTHING
     said: list[str] = []
+    if option is None or units <= 0:
+        option = case.options[0]
+        if len(case.options) > 1 or option.may_drop:
+            return NOTHING
+        units = max(-(-option.low // option.pack), 1) * option.pack
+        said.append(f"nothing was proposed; {_low_of(option)}")
     if option.cost > option.reservation:
         return Decision(
             None, 0, (f"a unit costs {option.cost:g}, above the walk-away of {option.reservation:g}",)
@@ -119,10 +131,13 @@ def enforce_limits(case: Case, choice: str | None, units: int) -> Decision:
     ceiling = option.high // option.pack * option.pack
     floor = -(-option.low // option.pack) * option.pack
     if whole > ceiling:
-        said.append(f"at most {option.high} units can be had")
+        words = f"{option.high_words} {option.high}" if option.high_words else ""
+        said.append(words or f"at most {option.high} units can be had")
+        if words and ceiling <= 0:
+            return Decision(None, 0, tuple(said))
         whole = ceiling
     if whole < floor:
-        said.append(f"at least {option.low} units must be taken")
+        said.append(_low_of(option))
         whole = floor
     if option.cost > 0 and whole * option.cost > case.budget + 1e-9:
         whole = int(case.budget / option.cost) // option.pack * option.pack
@@ -132,6 +147,12 @@ def enforce_limits(case: Case, choice: str | None, units: int) -> Decision:
     return Decision(option.id, whole, tuple(said))
 
 
+def _low_of(option: Option) -> str:
+    if option.low_words:
+        return f"{option.low_words} {option.low}"
+    return f"at least {option.low} units must be taken"
+
+
 def round_to_packs(units: int, pack: int) -> int:
     """The nearest whole number of packs, at least one.
 
@@ -139,6 +160,16 @@ def round_to_packs(units: int, pack: int) -> int:
     (18, 6)
     """
     return max((2 * units + pack) // (2 * pack), 1) * pack if units > 0 else 0
+
+
+def price_text(price: float) -> str:
+    """A price with two decimals, or with as many as it has, six at most.
+
+    >>> price_text(2.0), price_text(0.825)
+    ('2.00', '0.825')
+    """
+    whole, _, part = f"{price:,.6f}".rstrip("0").partition(".")
+    return f"{whole}.{part:<02}"
 
 
 def clean_text(text: str, limit: int = LONGEST) -> str:

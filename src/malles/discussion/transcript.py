@@ -28,7 +28,8 @@ from malles.llm.prompt import ShelfPrompt
 VERSION = 1
 WORDS = {
     "text": "name of the option", "cost": "unit cost", "suggested": "units proposed", "low": "least units",
-    "high": "most units", "reservation": "walk-away cost",
+    "high": "most units", "reservation": "walk-away cost", "may_drop": "right to order none",
+    "low_words": "words of the least units", "high_words": "words of the most units",
 }  # fmt: skip
 """Fields of an option, for a person."""
 
@@ -50,7 +51,10 @@ class Transcript:
         self._seal = ""
         self._add(
             "header", version=VERSION, settings=asdict(settings), roles=[asdict(role) for role in roles],
-            cases=[{**asdict(case), "about": dict(case.about)} for case in cases],
+            cases=[
+                {**asdict(case), "about": dict(case.about), "options": [_written(o) for o in case.options]}
+                for case in cases
+            ],
         )  # fmt: skip
 
     def listen(self, exchange: Exchange) -> None:
@@ -266,6 +270,13 @@ def _stated(case: Case) -> dict[str, Any]:
         of = f" of option {option.id}" if len(case.options) > 1 else ""
         found |= {WORDS.get(name, name) + of: value for name, value in asdict(option).items()}
     return found | {"numbers of facts": " ".join(f.id for f in case.facts)}
+
+
+def _written(option: Option) -> dict[str, Any]:
+    """The fields of an option; newer ones only where they say something: old records stay equal."""
+    values = asdict(option)
+    usual = {"may_drop": True, "low_words": "", "high_words": ""}
+    return {k: v for k, v in values.items() if k not in usual or v != usual[k]}
 
 
 def _option(values: dict[str, Any]) -> Option:

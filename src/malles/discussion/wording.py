@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from malles.discussion.case import Case, clean_text
+from malles.discussion.case import Case, clean_text, price_text
 from malles.discussion.roles import Role
 from malles.discussion.turn import NOBODY, Turn
 from malles.llm.backend import Message
@@ -33,7 +33,7 @@ def build_conversation(case: Case, role: Role, said: Sequence[Said], *, recent: 
     for o in case.options:
         bounds = f"{o.low} to {o.high}" if o.high < 10**6 else f"at least {o.low}"
         proposal = f", proposal {o.suggested}" if o.suggested else ""
-        lines.append(f"{o.id}: {clean_text(o.text)}, {o.cost:.2f} each, {bounds} units{proposal}")
+        lines.append(f"{o.id}: {clean_text(o.text)}, {price_text(o.cost)} each, {bounds} units{proposal}")
     known = "<data>\n" + "\n".join(lines)
     if said:
         lines.append("Said so far:")

@@ -49,7 +49,8 @@ class Prepared:
         order, plan = self.order, self.plan
         found: dict[str, Any] = {
             "order": order.order.name, "currency": order.order.currency,
-            "planned": {"spent": plan.spent, "profit": plan.profit, "budget_worth": plan.budget_worth},
+            "planned": {"spent": plan.spent, "profit": plan.profit, "budget_worth": plan.budget_worth,
+                        "gain": plan.gain},
         }  # fmt: skip
         if talk is not None:
             found["talk"] = talk

@@ -76,6 +76,13 @@ class ProductTable(_Table):
         breaks = [at for at, _ in self.cost]
         if breaks[0] > 1 or breaks != sorted(set(breaks)):
             raise ValueError(f"{self.name}: price breaks must begin at 0 or 1 and rise, got {breaks}")
+        lowest = min(c for at, c in self.cost if self.available is None or at <= max(self.available, 1))
+        if self.salvage and self.salvage >= lowest:
+            raise ValueError(
+                f"{self.name}: salvage {self.salvage:g} is not below the lowest cost of {lowest:g}: every "
+                "further unit would pay for itself, and no order would be large enough; state what a unit "
+                "that is left over brings, less than it costs"
+            )
         return self
 
 
@@ -97,6 +104,8 @@ class TalkTable(_Table):
     turn_tokens: Annotated[int, Field(ge=24, le=1024)] = 48
     move: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Part of the optimiser's proposal that the talk may add or take away."""
+    drop: bool = False
+    """Whether the talk may also leave out what the optimiser orders."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     seed: Annotated[int, Field(ge=0)] = 1
     tokens: Annotated[int, Field(ge=0)] = 0

@@ -123,7 +123,7 @@ def find_prices(menus: Menus, limits: Limits) -> tuple[float, float]:
 
 def _halve(menus: Menus, worth: ndarray, weight: ndarray, limit: float) -> float:
     """The lowest price of a weight at which what every product likes best stays within the limit."""
-    some = weight > 0
+    some = weight > 1e-9
     low, high = 0.0, float(np.max(worth[some] / weight[some], initial=0.0)) * (1 + 1e-9) + 1e-12
     if weight[menus.best(worth)].sum() <= limit:
         return 0.0

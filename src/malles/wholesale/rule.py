@@ -135,9 +135,12 @@ def held_units(case: Case, applied: AppliedRule, product: int) -> Decision | Non
         product: its place in the order file.
     """
     units = applied.units[product]
-    return (
-        None if units is None else enforce_limits(_with_room(case, applied, product), _option(case).id, units)
-    )
+    if units is None:
+        return None
+    option = _option(_with_room(case, applied, product))
+    low, high = (w.replace("the talk", "the rule") for w in (option.low_words, option.high_words))
+    held = replace(option, low_words=low, high_words=high)
+    return enforce_limits(replace(case, options=(held,)), option.id, units)
 
 
 def _option(case: Case) -> Option:
@@ -153,7 +156,10 @@ def _with_room(case: Case, applied: AppliedRule, product: int) -> Case:
     high = max(option.high, units, of.minimum)
     high = high if of.available is None else min(high, of.available)
     low = min(max(min(option.low, units), of.minimum), high)
-    return replace(case, options=(replace(option, low=low, high=high),))
+    words = "the supplier's minimum is" if low == of.minimum else option.low_words
+    most = "" if high == of.available else option.high_words
+    wide = replace(option, low=low, high=high, low_words=words, high_words=most, may_drop=True)
+    return replace(case, options=(wide,))
 
 
 def with_rule(case: Case, applied: AppliedRule, product: int) -> Case:

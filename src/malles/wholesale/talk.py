@@ -7,14 +7,18 @@ then the optimiser fits it, taking the talked quantities as the most of each pro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from malles.discussion.case import Case, Decision, Fact, Option
-from malles.discussion.rounds import Discussion
-from malles.wholesale.items import Item
+import numpy as np
+
+from malles.discussion.case import Case, Decision, Fact, Option, price_text
+from malles.discussion.rounds import Discussion, End
+from malles.wholesale.items import Item, worth_of
 from malles.wholesale.order import OrderFile, ProductTable, build_item
-from malles.wholesale.plan import Plan, plan_orders
+from malles.wholesale.plan import Plan, PlannedOrder, plan_orders
+from malles.wholesale.reasons import notes_of
 from malles.wholesale.rule import AppliedRule, held_units, with_rule
 
 TAKE = "A"
@@ -39,6 +43,20 @@ class Line:
     end: str
     """How the talk ended; '' without one."""
     corrections: tuple[str, ...]
+    """What the limits changed of what was talked, or of the rule."""
+    notes: tuple[str, ...]
+    """Why none is ordered, what budget and shelf took, which price break is lost."""
+    planned_gain: float
+    """Expected profit of the optimiser's units beyond ordering none."""
+    gain: float
+    """The same of the units ordered, by the same forecast."""
+
+
+ALONE = {
+    End.AGREED: "the same proposal twice in a row",
+    End.ROUNDS: "the last proposal holds",
+}
+"""How a talk of one role ended: nobody is there to agree with."""
 
 
 def plan_file(order: OrderFile) -> tuple[list[Item], Plan]:
@@ -53,28 +71,14 @@ def build_cases(
     """One case per product, in which the rule is heard if there is one."""
     cases = []
     for product, item, planned in zip(order.product, items, plan.orders, strict=True):
-        proposal = planned.units
-        room = order.talk.move * max(proposal, product.pack)
-        high = int(proposal + room)
-        if product.available is not None:
-            high = min(high, product.available)
-        smallest = item.smallest_order()
-        if smallest is None or smallest > high:  # no order is feasible within the room around the plan
-            low = high = 0
-        else:
-            low = max(int(proposal - room), smallest)
-        cost = planned.cost if proposal else cost_at(item, smallest or 0)
-        option = Option(
-            TAKE, product.name, cost=cost, suggested=proposal, low=min(low, high), high=high,
-            pack=product.pack, reservation=item.walk_away,
-        )  # fmt: skip
+        option = _option_of(order, product, item, planned)
         budget = float("inf") if order.order.budget is None else order.order.budget
         question = f"How many units of {product.name} should the dealer order?"
         cases.append(
             Case(
                 product.name,
                 question,
-                tuple(facts_of(order, product, item, plan, proposal)),
+                tuple(facts_of(order, product, item, plan, planned.units)),
                 (option,),
                 budget,
             )
@@ -82,16 +86,50 @@ def build_cases(
     return cases if applied is None else [with_rule(case, applied, i) for i, case in enumerate(cases)]
 
 
+def _option_of(order: OrderFile, product: ProductTable, item: Item, planned: PlannedOrder) -> Option:
+    """What may be ordered of a product: the room around the plan, rounded inwards, within the supplier's."""
+    proposal, smallest = planned.units, item.smallest_order()
+    room = order.talk.move * max(proposal, product.pack)
+    bottom, high = math.ceil(proposal - room - 1e-9), math.floor(proposal + room + 1e-9)
+    most_words = "the talk may take at most"
+    high_words = most_words if proposal else f"the plan orders none, and {most_words}"
+    low_words = "the talk may take at least"
+    if product.available is not None and product.available <= high:
+        high, high_words = product.available, ""
+    if smallest is None or smallest > high:  # no order is feasible within the room around the plan
+        low, high, high_words = 0, 0, f"the plan orders none, and {most_words}"
+    else:
+        low = max(bottom, smallest)
+        if smallest > bottom:
+            low_words = _smallest_words(product, smallest)
+    return Option(
+        TAKE, product.name, cost=planned.cost if proposal else cost_at(item, smallest or 0),
+        suggested=proposal, low=min(low, high), high=high, pack=product.pack, reservation=item.walk_away,
+        may_drop=order.talk.drop or proposal == 0 or bottom <= 0, low_words=low_words,
+        high_words=high_words,
+    )  # fmt: skip
+
+
+def _smallest_words(product: ProductTable, smallest: int) -> str:
+    if smallest == max(-(-product.minimum // product.pack), 1) * product.pack:
+        return (
+            "the supplier's minimum in whole packs is"
+            if product.minimum % product.pack
+            else ("the supplier's minimum is" if product.minimum else "a pack is")
+        )
+    return f"the walk-away of {price_text(product.walk_away or 0.0)} needs at least"
+
+
 def facts_of(order: OrderFile, product: ProductTable, item: Item, plan: Plan, proposal: int) -> list[Fact]:
     """What is known of a product, by topic; ids in order. `proposal` is its line of the plan."""
     said: list[tuple[str, str]] = [
-        ("cost", ", ".join(f"{c:.2f} each from {at}" for at, c in product.cost)),
+        ("cost", ", ".join(f"{price_text(c)} each from {at}" for at, c in product.cost)),
         ("minimum order", f"{product.minimum} units, packs of {product.pack}"),
         ("stock", f"{product.stock} at hand"),
         ("sell-through", "sold by week: " + ", ".join(f"{u:g}" for u in product.sold[-6:])),
         ("demand", f"{item.demand.mean:.0f} expected in {order.order.weeks:g} weeks, "
                    f"{item.demand.quantile(0.1)} to {item.demand.quantile(0.9)} likely"),
-        ("history", f"sold at {product.price:.2f}"),
+        ("history", f"sold at {price_text(product.price)}"),
     ]  # fmt: skip
     if order.order.budget is not None:
         said.append(("cash", f"{order.order.budget:.2f} for all products, {plan.spent:.2f} planned"))
@@ -125,13 +163,18 @@ def settle_order(
             for item, u in zip(items, units, strict=True)
         ]
         final = [o.units for o in plan_orders(capped, budget=budget, shelf=shelf).orders]
+    alone = talks is not None and len({name for t in talks for _, name, _ in t.said}) == 1
     lines = []
     for k, (item, planned) in enumerate(zip(items, plan.orders, strict=True)):
         end = talks[k].end if talks is not None else None
+        words = "" if end is None else ALONE.get(end, end.value) if alone else end.value
+        nothing, gain = worth_of(item, np.array([0, final[k]]))[1]
         lines.append(
             Line(
                 item.name, planned.units, None if applied is None else applied.units[k], units[k], final[k],
-                cost_at(item, final[k]), end.value if end is not None else "", decisions[k].corrections,
+                cost_at(item, final[k]), words, decisions[k].corrections,
+                notes_of(item, planned.units, units[k], final[k], budget, shelf),
+                planned.gain, float(gain - nothing),
             )
         )  # fmt: skip
     return lines
