@@ -78,7 +78,7 @@ def test_the_figures_of_the_page_are_those_of_decision_json(kept):
     for row, line in zip(lines, found["lines"], strict=True):
         shown = [line["name"], str(line["proposed"]), str(line["talked"]), str(line["ordered"])]
         assert row[:5] == [*shown, f"{line['cost']:.2f}"]
-        assert all(sentence in row[5] for sentence in (line["end"], *line["corrections"]))
+        assert all(sentence in row[-1] for sentence in (line["end"], *line["corrections"], *line["notes"]))
     turns = 0
     for line in found["lines"]:
         said = [t for t in found["talk"]["said"] if t["product"] == line["name"]]

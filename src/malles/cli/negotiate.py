@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from malles.cli.frame import print_json, print_table, progress
+from malles.discussion.case import price_text
 from malles.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells give it."""
+TURNS = 20
+"""Printed of the last rounds at most."""
 
 
 def negotiate_command(
@@ -105,36 +108,55 @@ def _told_when_stopped() -> Iterator[None]:
 
 
 def _print(found: dict[str, Any], currency: str) -> None:
-    said_by_rule = found.get("rule")
-    ruled = ("rule",) if said_by_rule else ()
-    units = ("proposed", *ruled, "talked", "ordered")
-    print_table(
-        ("product", *units, "unit cost", "how the talk ended"),
-        [
-            (x["name"], *("–" if x[u] is None else x[u] for u in units), x["cost"],
-             ": ".join(filter(None, (x["end"], "; ".join(x["corrections"])))))
-            for x in found["lines"]
-        ],
-        title="Order",
-    )  # fmt: skip
-    if said_by_rule:
-        typer.echo(f"The rule, as a {said_by_rule['use']}: {said_by_rule['formula']}")
-    typer.echo(f"It costs {found['spent']:,.2f} {currency}".rstrip() + ".")
-    said = found.get("talk")
+    ruled, said = found.get("rule"), found.get("talk")
+    print_table(*_order_rows(found), title="Order")
+    if ruled:
+        typer.echo(f"The rule, as a {ruled['use']}: {ruled['formula']}")
+    money = f" {currency}".rstrip()
+    planned = sum(x["planned_gain"] for x in found["lines"])
+    beside = f"; the plan, {planned:,.2f}" if said or ruled else ""
+    typer.echo(
+        f"It costs {found['spent']:,.2f}{money} and adds {found['gain']:,.2f}{money} of expected profit to "
+        f"the sale of the stock at hand{beside}."
+    )
     if said:
-        print_table(
-            ("product", "round", "role", "units", "claim"),
-            [(t["product"], t["round"], t["role"], t["units"], t["claim"]) for t in said["said"][-12:]],
-            title=f"The last turns, by {said['model']}",
-        )
-        typer.echo(
-            f"{said['turns']} turns, {said['unreadable']} unreadable, {said['repaired']} repaired, "
-            f"{said['tokens_read']} tokens read, {said['tokens_written']} written.",
-            err=True,
-        )
-        typer.echo(
-            "A small language model argues badly: the bounds and limits decide what it may move.", err=True
-        )
+        _print_turns(said)
+
+
+def _order_rows(found: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """Heading and rows; what a talk did only if there was one, the plan's gain only beside another."""
+    from malles.wholesale.reasons import told_of
+
+    said, ruled = bool(found.get("talk")), bool(found.get("rule"))
+    units = ["proposed", *["rule"] * ruled, *["talked"] * said, "ordered"]
+    gains = {"gain": "adds", **({"planned_gain": "the plan adds"} if said or ruled else {})}
+    heading = ("product", *units, "unit cost", *gains.values(), "how the talk ended" if said else "why")
+    rows: list[tuple[object, ...]] = [
+        (x["name"], *("–" if x[u] is None else x[u] for u in units), price_text(x["cost"]),
+         *(x[g] for g in gains), told_of(x))
+        for x in found["lines"]
+    ]  # fmt: skip
+    return heading, rows
+
+
+def _print_turns(said: dict[str, Any]) -> None:
+    last = {t["product"]: t["round"] for t in said["said"]}
+    turns = [t for t in said["said"] if t["round"] == last[t["product"]]]
+    print_table(
+        ("product", "round", "role", "units", "claim"),
+        [(t["product"], t["round"], t["role"], t["units"], t["claim"]) for t in turns[:TURNS]],
+        title=f"The last round of each product, by {said['model']}",
+    )
+    if len(turns) > TURNS:
+        typer.echo(f"… and {len(turns) - TURNS} more turns of last rounds; all turns stand in report.html.")
+    typer.echo(
+        f"{said['turns']} turns, {said['unreadable']} unreadable, {said['repaired']} repaired, "
+        f"{said['tokens_read']} tokens read, {said['tokens_written']} written.",
+        err=True,
+    )
+    typer.echo(
+        "A small language model argues badly: the bounds and limits decide what it may move.", err=True
+    )
 
 
 def _backend(model: str) -> Any:

@@ -7,12 +7,13 @@ from typing import Any
 
 import polars as pl
 
-from malles.discussion.case import MOST_UNITS, Case
+from malles.discussion.case import MOST_UNITS, Case, price_text
 from malles.report.blocks import Block, Bullets, Facts, Section
 from malles.report.content import ReportContent
 from malles.report.order_rule import rule_section
 from malles.report.tables import number, plain_table
 from malles.wholesale.order import OrderFile, ProductTable
+from malles.wholesale.reasons import told_of
 
 LIMITS = (
     "A claim is what a language model wrote. Nobody checked it; it moved the units only within the limits.",
@@ -63,24 +64,28 @@ def _lines(order: OrderFile, found: Mapping[str, Any]) -> Section:
     facts = [
         ("budget", "none" if order.order.budget is None else _money(order.order.budget, currency)),
         ("planned cost", _money(plan["spent"], currency)),
-        ("expected profit of the plan", _money(plan["profit"], currency)),
+        ("expected profit of the plan, stock at hand included", _money(plan["profit"], currency)),
+        ("of it, added by the plan", _money(plan["gain"], currency)),
         ("worth of one more in the budget", _money(plan["budget_worth"], currency)),
         ("cost of the order", _money(found["spent"], currency)),
+        ("expected profit added by the order", _money(found["gain"], currency)),
     ]
-    rows = [
-        {**line, "how": ": ".join(filter(None, (line["end"], "; ".join(line["corrections"]))))}
-        for line in found["lines"]
-    ]
+    rows = [{**line, "cost": price_text(line["cost"]), "how": told_of(line)} for line in found["lines"]]
+    talk, ruled = found.get("talk"), found.get("rule")
     names = {
-        "name": "Product", "proposed": "Planned", "rule": "Rule", "talked": "After the talk",
-        "ordered": "Ordered", "cost": "Unit cost",
-        "how": "How the talk ended; what the limits changed",
+        "name": "Product", "proposed": "Planned",
+        **({"rule": "Rule"} if ruled else {}), **({"talked": "After the talk"} if talk else {}),
+        "ordered": "Ordered", "cost": "Unit cost", "gain": "Order adds",
+        **({"planned_gain": "Plan adds"} if talk or ruled else {}),
+        "how": "How the talk ended; what the limits changed" if talk else "Why",
     }  # fmt: skip
     frame = pl.DataFrame(rows, infer_schema_length=None)
-    table = plain_table(frame, "Units by product", names, digits={"cost": 2})
-    proposes = found.get("rule") and found["rule"]["use"] == "proposal"
-    who = "rule proposes within limits" if proposes else "plan proposes"
-    lead = f"The {who}, the talk may move it, budget and shelf have the last word."
+    digits = dict.fromkeys(("gain", "planned_gain"), 2)
+    table = plain_table(frame, "Units by product", names, digits=digits)
+    who = "rule proposes within limits" if ruled and ruled["use"] == "proposal" else "plan proposes"
+    moved = "the talk may move it, " if talk else ""
+    lead = f"The {who}, {moved}budget and shelf have the last word. What is added is expected profit beyond "
+    lead += "that of ordering none of the product, by the plan's forecast."
     return Section("order", "The order", lead, (Facts(tuple(facts)), table))
 
 
@@ -93,22 +98,23 @@ def _numbers(order: OrderFile, cases: Sequence[Case]) -> Section:
         "available": "Available", "walk_away": "Walk-away cost",
     }  # fmt: skip
     frame = pl.DataFrame(rows, infer_schema_length=None)
-    table = plain_table(frame, "Prices, stock and limits", names, digits={"price": 2, "walk_away": 2})
-    lead = f"What the plan rests on. The talk may move it by {order.talk.move:.0%} of the planned units."
+    table = plain_table(frame, "Prices, stock and limits", names)
+    lead = f"What the plan rests on. The talk may move it by {order.talk.move:.0%} of the planned units"
+    lead += " or leave it out." if order.talk.drop else "; none lies outside, unless that reaches 0."
     return Section("numbers", "The numbers behind it", lead, (table,))
 
 
 def _numbers_of(product: ProductTable, case: Case) -> dict[str, Any]:
     option = case.options[0]
     return {
-        "name": product.name, "price": product.price,
-        "breaks": ", ".join(f"{cost:.2f} from {least}" for least, cost in product.cost),
+        "name": product.name, "price": price_text(product.price),
+        "breaks": ", ".join(f"{price_text(cost)} from {least}" for least, cost in product.cost),
         "stock": product.stock, "sold": ", ".join(f"{units:g}" for units in product.sold),
         "demand": next((fact.text for fact in case.facts if fact.topic == "demand"), None),
         "suggested": option.suggested, "low": option.low,
         "high": None if option.high >= MOST_UNITS else option.high,
         "pack": product.pack, "minimum": product.minimum, "available": product.available,
-        "walk_away": product.walk_away,
+        "walk_away": None if product.walk_away is None else price_text(product.walk_away),
     }  # fmt: skip
 
 

@@ -172,7 +172,11 @@ def settled(
 ) -> dict[str, Any]:
     """The lines of the order, what they cost, and the rule that was heard; without one no line names it."""
     lines = [asdict(line) for line in settle_order(order, items, plan, talks, applied)]
-    found: dict[str, Any] = {"lines": lines, "spent": sum(x["ordered"] * x["cost"] for x in lines)}
+    found: dict[str, Any] = {
+        "lines": lines,
+        "spent": sum(x["ordered"] * x["cost"] for x in lines),
+        "gain": sum(x["gain"] for x in lines),
+    }
     if applied is None:
         for line in lines:
             del line["rule"]

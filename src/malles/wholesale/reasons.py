@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from malles.discussion.case import price_text
 from malles.wholesale.items import Item, menu_of
 
@@ -68,3 +71,12 @@ def notes_of(
     if ordered and lost:
         found.append(f"loses the price break at {lost[-1]}")
     return tuple(found)
+
+
+def told_of(line: Mapping[str, Any]) -> str:
+    """How the talk of a line ended, what the limits changed, and its notes; '' if there is nothing to say.
+
+    >>> told_of({"end": "", "corrections": ["a pack is 6"], "notes": ["loses the price break at 20"]})
+    'a pack is 6; loses the price break at 20'
+    """
+    return ": ".join(filter(None, (line["end"], "; ".join((*line["corrections"], *line["notes"])))))
