@@ -103,9 +103,11 @@ def forecast_demand(
 ) -> Demand:
     """Demand of the next `periods` from units per period, recent ones counting more.
 
-        mean = Σ w x / Σ w,   w = 2^(-age / half-life),   variance = Σ w (x - mean)² / Σ w (1 + 1 / n_eff)
+        m = Σ w x / Σ w,   w = 2^(-age / half-life),   n = (Σ w)² / Σ w²
+        s² = Σ w (x - m)² / Σ w · n / max(n - 1, 1)
+        mean = T m,   variance = max(T m, T s² + T² max(s², m) / n)
 
-    The factor (1 + 1 / n_eff) adds the uncertainty of the mean itself; n_eff = (Σ w)² / Σ w².
+    T is the number of periods; the term in T² is the uncertainty of m itself.
 
     Args:
         history: units of past periods, oldest first.
