@@ -139,13 +139,22 @@ def _halve(menus: Menus, worth: ndarray, weight: ndarray, limit: float) -> float
 
 
 def _within(menus: Menus, limits: Limits, price: float, rent: float) -> ndarray:
-    """What every product likes best at prices, raised until the limits hold; at last nothing of any."""
-    for _ in range(200):
-        chosen = menus.best(menus.gain - price * menus.money - rent * menus.space)
-        if limits.hold(menus.money[chosen].sum(), menus.space[chosen].sum()):
-            return chosen
-        price, rent = 1.05 * price, 1.05 * rent
-    return menus.start
+    """What every product likes best at prices, raised until the limits hold; just below, what fits."""
+
+    def liked(raised: float) -> ndarray:
+        return menus.best(menus.gain - raised * (price * menus.money + rent * menus.space))
+
+    def held(chosen: ndarray) -> bool:
+        return bool(limits.hold(menus.money[chosen].sum(), menus.space[chosen].sum()))
+
+    raises = (1.05**k for k in range(200))
+    chosen = next((c for c in map(liked, raises) if held(c)), menus.start).copy()
+    more = liked(1 - 1e-9)
+    for i in np.flatnonzero(more != chosen):  # of products that waver, as many as fit take the larger one
+        before, chosen[i] = chosen[i], more[i]
+        if not held(chosen):
+            chosen[i] = before
+    return chosen
 
 
 def better_alone(menus: Menus, chosen: ndarray, limits: Limits) -> ndarray:
