@@ -63,7 +63,8 @@ def notes_of(
         found.append(reason_for_none(item, budget, shelf))
     if ordered < talked:
         limits = [name for name, limit in (("budget", budget), ("shelf", shelf)) if limit is not None]
-        found.append(f"{' and '.join(limits)} leave {ordered} of {talked}")
+        leave = "leave" if len(limits) > 1 else "leaves"
+        found.append(f"the {' and the '.join(limits)} {leave} {ordered} of {talked}")
     lost = [
         t.least for t, before in zip(item.tiers[1:], item.tiers[:-1], strict=True)
         if ordered < t.least <= planned and t.cost < before.cost
