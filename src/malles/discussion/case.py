@@ -168,7 +168,7 @@ def price_text(price: float) -> str:
     >>> price_text(2.0), price_text(0.825)
     ('2.00', '0.825')
     """
-    whole, _, part = f"{price:,.6f}".rstrip("0").partition(".")
+    whole, _, part = f"{price:.6f}".rstrip("0").partition(".")
     return f"{whole}.{part:<02}"
 
 
