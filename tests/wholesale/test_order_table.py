@@ -6,6 +6,10 @@ import json
 from pathlib import Path
 
 from malles.cli.negotiate import TURNS, _print
+from malles.discussion.case import Case, Option
+from malles.discussion.roles import ALONE
+from malles.discussion.rounds import DiscussionSettings
+from malles.discussion.transcript import Transcript
 from malles.llm.backends.scripted import ScriptedBackend
 from malles.stages.negotiate import negotiate
 from malles.wholesale.order import OrderFile, OrderTable, ProductTable, load_order
@@ -73,3 +77,13 @@ def test_a_price_prints_with_all_its_decimals(tmp_path, capsys):
     page = (tmp_path / "kept" / "report.html").read_text()
     assert "1.2375" in page
     assert "0.825 from 0" in page
+
+
+def test_options_without_words_of_bounds_are_recorded_as_before():
+    """What older transcripts lack is not written where it says nothing, so they replay to their bytes."""
+    header = []
+    for option in (Option("A", "jam"), Option("A", "jam", may_drop=False)):
+        lines = Transcript([Case("c", "?", (), (option,))], [ALONE], DiscussionSettings()).bytes()
+        header.append(lines.decode())
+    assert "may_drop" not in header[0] and "low_words" not in header[0]
+    assert "may_drop" in header[1]
