@@ -30,6 +30,7 @@ from malles.discussion.case import Case
 from malles.discussion.roles import ROLES
 from malles.discussion.rounds import Discussion, DiscussionSettings, Exchange, discuss
 from malles.discussion.transcript import Transcript, replay
+from malles.llm.beginnings import Beginnings
 from malles.wholesale.order import OrderFile
 from malles.wholesale.talk import build_cases, plan_file
 
@@ -103,6 +104,7 @@ def hold(cases: list[Case], backend: LocalBackend, batch: int, way: Way, path: P
     """One block one way; its transcript is written and replayed."""
     settings = DiscussionSettings(seed=1, batch=batch)
     roles, pace = list(ROLES.values()), backend.pace
+    backend.beginnings = Beginnings()  # neither way finds what the other has read
     transcript = Transcript(cases, roles, settings)
     before = vars(pace).copy()
 
