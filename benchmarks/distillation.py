@@ -211,20 +211,25 @@ def decisions(cases: list[dict[str, Any]], who: str) -> dict[str, Decision]:
     return {row["case"]: Decision(row[who]["choice"], row[who]["units"]) for row in cases}
 
 
+def share_of(true: list[bool], cases: list[Case], seed: int) -> list[float]:
+    """Share of cases of which something is true, and its interval, which draws resellers or orders."""
+    group = np.unique([case.id.partition("/")[0] for case in cases], return_inverse=True)[1]
+    interval = mean_interval(np.array(true, float), group, np.random.default_rng(seed))
+    return [interval.value, interval.low, interval.high]
+
+
 def by_set(answers: list[dict[str, Any]], cases: list[Case], seed: int) -> dict[str, object]:
     """Agreement with the discussion on the cases of one set; intervals draw resellers or orders."""
     teacher = decisions(answers, "discussion")
     known = [case for case in cases if case.id in teacher]
-    group = np.unique([case.id.partition("/")[0] for case in known], return_inverse=True)[1]
     out: dict[str, object] = {"cases": len(known)}
     ways = {who: decisions(answers, who) for who in ("before", "after")}
     ways["proposal"] = dict(zip([c.id for c in known], proposals(known).decisions, strict=True))
     for who, made in ways.items():
-        same = np.array([agrees(teacher[c.id], made[c.id]) for c in known], float)
+        same = [agrees(teacher[c.id], made[c.id]) for c in known]
         option = np.array([teacher[c.id].choice == made[c.id].choice for c in known], float)
-        interval = mean_interval(same, group, np.random.default_rng(seed))
         out[who] = {
-            "same_decision": [interval.value, interval.low, interval.high],
+            "same_decision": share_of(same, known, seed),
             "same_option": float(option.mean()),
         }
     return out
@@ -236,7 +241,6 @@ def worth(
     """Part of the reseller cases whose chosen option was ordered; `ranking`: the option ranked first."""
     teacher = decisions(answers, "discussion")
     known = [case for case in cases if case.id in teacher]
-    group = np.unique([case.id.partition("/")[0] for case in known], return_inverse=True)[1]
 
     def hit(case: Case, choice: str | None) -> bool:
         at = [o.id for o in case.options].index(choice) if choice is not None else -1
@@ -246,11 +250,7 @@ def worth(
     for who in ("discussion", "before", "after"):
         made = decisions(answers, who)
         found[who] = [hit(case, made[case.id].choice) for case in known]
-    out = {}
-    for who, hits in found.items():
-        interval = mean_interval(np.array(hits, float), group, np.random.default_rng(seed))
-        out[who] = [interval.value, interval.low, interval.high]
-    return out
+    return {who: share_of(hits, known, seed) for who, hits in found.items()}
 
 
 if __name__ == "__main__":

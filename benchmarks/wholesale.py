@@ -44,7 +44,7 @@ from malles.wholesale.resellers.methods import (
 )
 from malles.wholesale.resellers.records import ResellerRecords, load_reseller_records
 from malles.wholesale.resellers.scores import Scored, case_terms, score_methods
-from malles.wholesale.resellers.talk import apply_decisions
+from malles.wholesale.resellers.talk import LETTERS, apply_decisions
 
 OUT = Path("runs/wholesale")
 REFERENCE = "LightGBM"
@@ -291,7 +291,7 @@ def talks(
         spoken_of = cases[source][: len(made)]
         out[name] = made, apply_decisions(base, suggestions[source], spoken_of, made)
         options = [(c.option(d.choice), d) for c, d in zip(spoken_of, made, strict=True) if d.choice]
-        best = [c.option("ABCDEFGH"[c.about["row"].index(c.about["tenth"])]) for c in spoken_of]
+        best = [c.option(LETTERS[c.about["row"].index(c.about["tenth"])]) for c in spoken_of]
         how[name] = {
             "cases": len(made), "tokens": costs[kind].until(r) / max(count[kind], 1),
             "nothing": sum(d.choice is None for d in made),

@@ -19,7 +19,7 @@ import numpy as np
 
 from malles.discussion.case import Case, Decision
 from malles.discussion.roles import ALONE
-from malles.discussion.rounds import AGREE, End, digest_of
+from malles.discussion.rounds import End, digest_of, same_units
 from malles.discussion.transcript import read_transcript, replay
 from malles.discussion.turn import NOBODY
 from malles.discussion.wording import build_conversation
@@ -106,7 +106,7 @@ def agrees(one: Decision, other: Decision) -> bool:
     >>> agrees(Decision("A", 100), Decision("A", 96)), agrees(Decision("A", 100), Decision("A", 94))
     (True, False)
     """
-    return one.choice == other.choice and abs(one.units - other.units) <= AGREE * max(one.units, other.units)
+    return one.choice == other.choice and same_units([one.units, other.units])
 
 
 def split_lessons(lessons: Sequence[Lesson], share: float, seed: int) -> tuple[list[Lesson], list[Lesson]]:

@@ -242,8 +242,16 @@ def _agreed(talk: Discussion, roles: Sequence[Role], r: int) -> bool:
         now += before[-1:] if before and before[-1].choice == now[0].choice else []
         if len(now) < 2:
             return False
-    units = [turn.units for turn in now]
-    return max(units) - min(units) <= AGREE * max(*units, 1)
+    return same_units([turn.units for turn in now])
+
+
+def same_units(units: Sequence[int]) -> bool:
+    """Whether proposals of so many units of one option are the same: within 5 % of the largest.
+
+    >>> same_units([100, 96]), same_units([100, 94])
+    (True, False)
+    """
+    return max(units) - min(units) <= AGREE * max(units)
 
 
 def _estimate(conversations: Sequence[Sequence[Message]], reply: int) -> int:

@@ -78,7 +78,7 @@ def load_reader(folder: Path, *, merged: bool = True) -> Reader:
             f"{folder / 'reader.json'} is damaged ({problem}); fit the model again."
         ) from problem
     reader = Reader(settings)
-    _check_base(reader, about.get("base", {}), folder)
+    check_base(reader.folder, settings.model, about.get("base", {}), folder)
     try:
         if reader.hidden != width:
             raise ModelError(
@@ -124,12 +124,23 @@ def base_facts(folder: Path) -> dict[str, Any]:
     return {name: config[name] for name in BASE if name in config}
 
 
-def _check_base(reader: Reader, expected: Mapping[str, Any], folder: Path) -> None:
-    found = base_facts(reader.folder)
+def check_base(weights: Path, model: str, expected: Mapping[str, Any], folder: Path) -> None:
+    """Refuse weights of another base model than the one an adapter was trained on.
+
+    Args:
+        weights: folder of the base model on this machine.
+        model: its name, for the message.
+        expected: what `base_facts` said when the adapter was saved.
+        folder: of the adapter, for the message.
+
+    Raises:
+        ModelError: a setting differs; it says which.
+    """
+    found = base_facts(weights)
     for name, value in expected.items():
         if found.get(name) != value:
             raise ModelError(
-                f"{folder} was trained on a model with {name} = {value}, but {reader.settings.model!r} has "
+                f"{folder} was trained on a model with {name} = {value}, but {model!r} has "
                 f"{found.get(name)}; name the model that its model card names."
             )
 

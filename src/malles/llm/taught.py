@@ -128,7 +128,7 @@ def load_taught(folder: Path) -> tuple[Any, Any]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from malles.llm.adapter import base_facts
+    from malles.llm.adapter import check_base
     from malles.llm.loading import load_model
     from malles.llm.reader import choose_dtype
     from malles.llm.training.replies import ReplySettings, adapt_writer
@@ -140,13 +140,7 @@ def load_taught(folder: Path) -> tuple[Any, Any]:
     except TypeError as problem:
         raise ModelError(f"{folder / FILE} is damaged ({problem}); teach the model again.") from problem
     weights = find_weights(settings.model)
-    for name, value in dict(about.get("base", {})).items():
-        here = base_facts(weights).get(name)
-        if here != value:
-            raise ModelError(
-                f"{folder} was taught on a model with {name} = {value}, but {settings.model!r} has {here}; "
-                "name the model it was taught on."
-            )
+    check_base(weights, settings.model, about.get("base", {}), folder)
     model, tokenizer = load_model(weights, dtype=choose_dtype(settings.dtype))
     adapted = adapt_writer(model, settings)
     wanted = {name for name, weight in adapted.named_parameters() if weight.requires_grad}
